@@ -53,3 +53,23 @@ function(storagefs_pytests)
         set_property(TEST ${folder}/${name} APPEND PROPERTY ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")
     endforeach()
 endfunction()
+
+# storagefs_plain_only(NAME...): these tests of the calling folder do not run under the sanitizers, because they
+# look at size or take too long there.
+function(storagefs_plain_only)
+    get_filename_component(folder "${CMAKE_CURRENT_SOURCE_DIR}" NAME)
+    foreach(name IN LISTS ARGN)
+        if(TEST ${folder}/${name})
+            set_property(TEST ${folder}/${name} APPEND PROPERTY LABELS plain-only)
+        else()
+            message(FATAL_ERROR "storagefs_plain_only: there is no test ${folder}/${name}")
+        endif()
+    endforeach()
+endfunction()
+
+# storagefs_check(NAME COMMAND...): a script of the project that looks at the sources, as a test.
+function(storagefs_check name)
+    add_test(NAME check/${name} COMMAND ${ARGN} WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+    set_tests_properties(check/${name} PROPERTIES LABELS check
+        ENVIRONMENT "STORAGEFS_BUILD=${PROJECT_BINARY_DIR}")
+endfunction()
