@@ -1,0 +1,83 @@
+/* The open state of one object: one version of it, and what was changed here since.
+ *
+ * All handles of a name that see the same version share one ObjectFile, so a writer's bytes are seen by every
+ * reader of the mount at once. Content is an extent map: ranges that come from a pinned version (this object's
+ * or, after copy_file_range, another one's), from the staging file, or are zeros. Reads of pinned versions carry
+ * If-Match: bytes of two versions are never mixed.
+ *
+ *   state        may                                            next
+ *   CLEAN        read                                           DIRTY by write, truncate, attributes
+ *   DIRTY        read, write; full parts go out meanwhile       PUBLISHING by flush, fsync, close
+ *   PUBLISHING   read; writers wait                             CLEAN, or FAILED
+ *   FAILED       read, write; flush tries again unless CHANGED  PUBLISHING; at the last close: recovery directory
+ *   DROPPED      (unlinked) read, write; never published        end at the last close
+ */
+#pragma once
+
+#include "src/object/attributes.h"
+#include "src/object/file_handle.h"
+#include "src/object/object_store.h"
+
+#include <glib.h>
+
+typedef struct ObjectFile ObjectFile;
+
+/* Told with no lock held, on the thread that did it. `stored` is what the service has now. */
+typedef struct {
+    void (*published)(gpointer data, ObjectFile *file, const ObjectInfo *stored);
+    gpointer data;
+} ObjectFileEvents;
+
+/* version NULL: the object does not exist yet; it is created by the first publication, with If-None-Match
+ * (exclusive: a lost race is EXISTS, else CHANGED). version->metadata must be known when the file may be
+ * written. Strings are copied. */
+ObjectFile *object_file_new(ObjectStore *store, Storage *storage, const char *container, const char *key,
+                            const ObjectInfo *version, const FileAttributes *attributes, gboolean exclusive,
+                            const ObjectFileEvents *events);
+ObjectFile *object_file_ref(ObjectFile *file);
+void object_file_unref(ObjectFile *file);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ObjectFile, object_file_unref)
+
+/* A new handle; flags are open(2)'s (O_TRUNC has been done by the caller). Never blocks. */
+FileHandle *object_file_open(ObjectFile *file, int flags);
+guint object_file_get_handle_count(ObjectFile *file);
+/* The file behind a handle that object_file_open() made; borrowed. */
+ObjectFile *object_file_of_handle(FileHandle *handle);
+
+/* No I/O. */
+void object_file_get_attributes(ObjectFile *file, FileAttributes *out);
+/* The version reads are pinned to (etag, version id, type, metadata); `out` gets copies. */
+void object_file_get_info(ObjectFile *file, ObjectInfo *out);
+gboolean object_file_is_dirty(ObjectFile *file); /* content or attributes not published */
+gboolean object_file_is_dropped(ObjectFile *file);
+
+/* Waits for a running publication, then changes the size: DIRTY. */
+gboolean object_file_truncate(ObjectFile *file, Call *call, guint64 size_bytes, GError **error);
+/* valid: FILE_SET_MODE, _UID, _GID, _TIMES (mtime_ns). Kept with the file and published with its content;
+ * a CLEAN file becomes DIRTY in attributes alone (set_metadata when published). */
+void object_file_set_attributes(ObjectFile *file, unsigned valid, const FileAttributes *attributes);
+/* Replaces user metadata (without ours, see attributes.h) and, unless NULL, the content type. */
+void object_file_set_metadata(ObjectFile *file, const char *content_type, Metadata *others);
+
+/* Publishes content and attributes when DIRTY or FAILED; TRUE at once when CLEAN. Concurrent callers wait for
+ * one publication that holds what each of them wrote before. On failure the bytes are saved in the recovery
+ * directory where a retry cannot help (CHANGED, EXISTS, DENIED at last close ...).
+ * One PUT when small; parts (those that went out while writing are reused), clean ranges copied on the server,
+ * a copy of a whole object by one CopyObject. Condition: the version it was opened as, or absence. */
+gboolean object_file_publish(ObjectFile *file, Call *call, GError **error);
+
+/* The object moved on the server (rename): from now on container/key/version name it. An unpublished object
+ * (version NULL in *moved) is simply published under its new name later. Waits for a running publication. */
+gboolean object_file_move(ObjectFile *file, Call *call, const char *container, const char *key,
+                          const ObjectInfo *moved, GError **error);
+/* The name was unlinked or replaced: nothing is published any more, handles keep working. */
+void object_file_drop(ObjectFile *file);
+/* Fetches what is not local into the staging file, so that the object may be deleted or replaced under open
+ * handles. Fails: CHANGED, NO_SPACE ... */
+gboolean object_file_detach(ObjectFile *file, Call *call, GError **error);
+
+/* Records that bytes of `to` come from `from` (server-side copy at publication). Unpublished bytes of `from` are
+ * copied locally. Fails: OTHER_STORAGE, TOO_LARGE. */
+gboolean object_file_copy_range(ObjectFile *from, Call *call, guint64 from_offset, ObjectFile *to,
+                                guint64 to_offset, guint64 length_bytes, guint64 *out_copied_bytes,
+                                GError **error);
