@@ -30,7 +30,7 @@ typedef struct {
     gint64 minimum, maximum;    /* INTEGER, SIZE, DURATION (in its inner unit); both 0: not bounded */
     const char *const *choices; /* CHOICE: NULL-terminated */
     gboolean required;
-    const char *help;           /* one line for documentation and error messages: meaning and unit */
+    const char *help; /* one line for documentation and error messages: meaning and unit */
 } ConfigKey;
 
 /* One parsed file, nothing checked but syntax, duplicates and encoding. */
@@ -60,7 +60,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ConfigSection, config_section_unref)
 
 /* Asking for a key no table has, or with the wrong type, is a programming error (g_assert). */
 gboolean config_section_is_set(ConfigSection *section, const char *key); /* FALSE: the default is in force */
-const char *config_section_get_string(ConfigSection *section, const char *key); /* STRING SECRET CHOICE PATH */
+const char *config_section_get_string(ConfigSection *section,
+                                      const char *key); /* STRING SECRET CHOICE PATH */
 gboolean config_section_get_boolean(ConfigSection *section, const char *key);
 gint64 config_section_get_integer(ConfigSection *section, const char *key); /* INTEGER SIZE DURATION OCTAL */
 const char *const *config_section_get_list(ConfigSection *section, const char *key); /* never NULL */

@@ -27,7 +27,8 @@ void worker_pool_free(WorkerPool *pool);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(WorkerPool, worker_pool_free)
 
 /* Tasks that somebody waits for together: parallel ranges, parts, HEADs.
- * limit: at most so many of the group at a time, so that one file does not take the whole lane; 0 no limit. */
+ * limit: at most so many of the group at a time, so that one file does not take the whole lane; 0 no limit.
+ */
 typedef struct WorkerGroup WorkerGroup;
 WorkerGroup *worker_group_new(WorkerPool *pool, guint limit);
 void worker_group_push(WorkerGroup *group, WorkerTask task, gpointer data);

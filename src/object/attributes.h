@@ -27,8 +27,8 @@ typedef struct {
     gid_t gid;
 } AttributeDefaults;
 
-/* metadata of info NULL (not known): size, service's time, defaults. A key that ends in '/' with size 0, or one
- * of the folder marks, is a folder. */
+/* metadata of info NULL (not known): size, service's time, defaults. A key that ends in '/' with size 0, or
+ * one of the folder marks, is a folder. */
 void attributes_decode(const ObjectInfo *info, const AttributeDefaults *defaults, FileAttributes *out);
 
 /* The metadata to store: `others` (may be NULL) without any spelling of ours, plus ours. New reference. */

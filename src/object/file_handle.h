@@ -1,5 +1,5 @@
-/* One open file as the front sees it: an interface with two implementations, local_handle.c (a descriptor of a
- * local storage, in place) and object_handle.c (an object behind a network).
+/* One open file as the front sees it: an interface with two implementations, local_handle.c (a descriptor of
+ * a local storage, in place) and object_handle.c (an object behind a network).
  *
  * Thread-safe: the kernel sends requests of one handle in parallel.
  */
@@ -36,8 +36,9 @@ typedef struct {
                      GError **error);
     gboolean (*truncate)(FileHandle *handle, Call *call, guint64 size_bytes, GError **error);
     /* Both handles have the same operations and storage. *out_copied may be short at the source's end. */
-    gboolean (*copy_range)(FileHandle *from, Call *call, guint64 from_offset, FileHandle *to, guint64 to_offset,
-                           guint64 length_bytes, guint64 *out_copied_bytes, GError **error);
+    gboolean (*copy_range)(FileHandle *from, Call *call, guint64 from_offset, FileHandle *to,
+                           guint64 to_offset, guint64 length_bytes, guint64 *out_copied_bytes,
+                           GError **error);
     /* Last use; frees. What is unpublished is published, or saved in the recovery directory and logged. */
     void (*close)(FileHandle *handle, Call *call);
     /* TRUE when flush and close have nothing to wait for. */

@@ -1,15 +1,15 @@
 /* The open state of one object: one version of it, and what was changed here since.
  *
  * All handles of a name that see the same version share one ObjectFile, so a writer's bytes are seen by every
- * reader of the mount at once. Content is an extent map: ranges that come from a pinned version (this object's
- * or, after copy_file_range, another one's), from the staging file, or are zeros. Reads of pinned versions carry
- * If-Match: bytes of two versions are never mixed.
+ * reader of the mount at once. Content is an extent map: ranges that come from a pinned version (this
+ * object's or, after copy_file_range, another one's), from the staging file, or are zeros. Reads of pinned
+ * versions carry If-Match: bytes of two versions are never mixed.
  *
  *   state        may                                            next
  *   CLEAN        read                                           DIRTY by write, truncate, attributes
  *   DIRTY        read, write; full parts go out meanwhile       PUBLISHING by flush, fsync, close
  *   PUBLISHING   read; writers wait                             CLEAN, or FAILED
- *   FAILED       read, write; flush tries again unless CHANGED  PUBLISHING; at the last close: recovery directory
+ *   FAILED       read, write; flush tries again unless CHANGED  PUBLISHING; last close: recovery directory
  *   DROPPED      (unlinked) read, write; never published        end at the last close
  */
 #pragma once
@@ -62,8 +62,8 @@ void object_file_set_metadata(ObjectFile *file, const char *content_type, Metada
 /* Publishes content and attributes when DIRTY or FAILED; TRUE at once when CLEAN. Concurrent callers wait for
  * one publication that holds what each of them wrote before. On failure the bytes are saved in the recovery
  * directory where a retry cannot help (CHANGED, EXISTS, DENIED at last close ...).
- * One PUT when small; parts (those that went out while writing are reused), clean ranges copied on the server,
- * a copy of a whole object by one CopyObject. Condition: the version it was opened as, or absence. */
+ * One PUT when small; parts (those that went out while writing are reused), clean ranges copied on the
+ * server, a copy of a whole object by one CopyObject. Condition: the version it was opened as, or absence. */
 gboolean object_file_publish(ObjectFile *file, Call *call, GError **error);
 
 /* The object moved on the server (rename): from now on container/key/version name it. An unpublished object
@@ -76,8 +76,8 @@ void object_file_drop(ObjectFile *file);
  * handles. Fails: CHANGED, NO_SPACE ... */
 gboolean object_file_detach(ObjectFile *file, Call *call, GError **error);
 
-/* Records that bytes of `to` come from `from` (server-side copy at publication). Unpublished bytes of `from` are
- * copied locally. Fails: OTHER_STORAGE, TOO_LARGE. */
+/* Records that bytes of `to` come from `from` (server-side copy at publication). Unpublished bytes of `from`
+ * are copied locally. Fails: OTHER_STORAGE, TOO_LARGE. */
 gboolean object_file_copy_range(ObjectFile *from, Call *call, guint64 from_offset, ObjectFile *to,
                                 guint64 to_offset, guint64 length_bytes, guint64 *out_copied_bytes,
                                 GError **error);

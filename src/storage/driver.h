@@ -1,9 +1,9 @@
 /* PUBLIC: what a driver is. This header, http.h, src/base and drivers/common are all that a driver sees.
  *
  * A driver is one const Driver table of blocking, thread-safe functions. It makes no retries (storage/retry.c
- * does), keeps no cache, writes no log, starts no threads, and holds no lock during I/O. Every function blocks
- * until done or until its Call ends; beside the codes named at each operation all may fail with DENIED,
- * TIMEOUT, CANCELLED, UNAVAILABLE, THROTTLED, PROTOCOL. NULL in the table means unsupported.
+ * does), keeps no cache, writes no log, starts no threads, and holds no lock during I/O. Every function
+ * blocks until done or until its Call ends; beside the codes named at each operation all may fail with
+ * DENIED, TIMEOUT, CANCELLED, UNAVAILABLE, THROTTLED, PROTOCOL. NULL in the table means unsupported.
  *
  * Names: containers and keys are byte strings without NUL, exactly as the service has them. Nothing is ever
  * normalised. ETags are opaque version tokens, without quotes.
@@ -39,11 +39,11 @@ Metadata *metadata_new(void);
 typedef struct {
     char *key;
     guint64 size_bytes;
-    gint64 mtime_ns; /* the service's Last-Modified, since the epoch; 0 unknown */
-    char *etag;      /* NULL unknown */
-    char *version;   /* version id of a versioned container, or NULL */
+    gint64 mtime_ns;                    /* the service's Last-Modified, since the epoch; 0 unknown */
+    char *etag;                         /* NULL unknown */
+    char *version;                      /* version id of a versioned container, or NULL */
     char *storage_class, *content_type; /* NULL unknown */
-    Metadata *metadata;                 /* NULL: not known (a listing without metadata); empty: there is none */
+    Metadata *metadata; /* NULL: not known (a listing without metadata); empty: there is none */
 } ObjectInfo;
 
 void object_info_clear(ObjectInfo *info);
@@ -56,7 +56,7 @@ typedef struct {
     GArray *objects;     /* of ObjectInfo, clear function not set: strings are the chunk's, metadata refs are
                             dropped by list_page_clear */
     GPtrArray *prefixes; /* char *, each ends with the delimiter; borrowed from text */
-    char *next;          /* where the next page starts: opaque, passed back as `after_token`; NULL at the end */
+    char *next; /* where the next page starts: opaque, passed back as `after_token`; NULL at the end */
 } ListPage;
 
 void list_page_init(ListPage *page);
@@ -116,15 +116,16 @@ typedef enum {
 /* What an endpoint can do: the preset's starting values, corrected by probe(). */
 typedef struct {
     gboolean ranges, copy_object, copy_part, multipart, set_metadata, metadata_in_listings, sign_url;
-    gboolean copy_checks_source;        /* CopySource.if_etag is honoured */
-    gboolean equal_parts;               /* all parts but the last must be equally long */
-    gboolean list_start_after;          /* start_after works: listings may be split */
+    gboolean copy_checks_source; /* CopySource.if_etag is honoured */
+    gboolean equal_parts;        /* all parts but the last must be equally long */
+    gboolean list_start_after;   /* start_after works: listings may be split */
     ConditionSupport write_if_absent, write_if_etag, commit_if_absent, commit_if_etag, delete_if_etag;
-    guint64 minimum_part_bytes, maximum_part_bytes, maximum_put_bytes, maximum_copy_bytes, maximum_object_bytes;
+    guint64 minimum_part_bytes, maximum_part_bytes, maximum_put_bytes, maximum_copy_bytes,
+        maximum_object_bytes;
     guint maximum_parts;
     guint list_page_limit;
     guint maximum_key_bytes;
-    guint maximum_metadata_bytes;       /* names and values together */
+    guint maximum_metadata_bytes; /* names and values together */
 } Capabilities;
 
 /* A store that is a file system: used in place, by path below the base, links never followed out of it.
@@ -140,11 +141,12 @@ typedef struct {
                           mode_t mode, gboolean make_parents, int *out_fd, GError **error);
     /* Calls `each` for every name in one directory but "." and ".."; type is DT_*. FALSE from each stops. */
     gboolean (*list_folder)(DriverInstance *instance, const char *container, const char *folder_key,
-                            gboolean (*each)(gpointer data, const char *name, unsigned char type), gpointer data,
-                            GError **error);
+                            gboolean (*each)(gpointer data, const char *name, unsigned char type),
+                            gpointer data, GError **error);
     gboolean (*make_folder)(DriverInstance *instance, const char *container, const char *key, mode_t mode,
                             GError **error);
-    gboolean (*remove_folder)(DriverInstance *instance, const char *container, const char *key, GError **error);
+    gboolean (*remove_folder)(DriverInstance *instance, const char *container, const char *key,
+                              GError **error);
     /* prune: the flat layout removes directories that became empty, up to the container. */
     gboolean (*remove_file)(DriverInstance *instance, const char *container, const char *key, gboolean prune,
                             GError **error);
@@ -154,29 +156,30 @@ typedef struct {
                             GError **error);
     gboolean (*make_symlink)(DriverInstance *instance, const char *container, const char *key,
                              const char *target, gboolean make_parents, GError **error);
-    gboolean (*read_symlink)(DriverInstance *instance, const char *container, const char *key, char **out_target,
-                             GError **error);
+    gboolean (*read_symlink)(DriverInstance *instance, const char *container, const char *key,
+                             char **out_target, GError **error);
     /* valid: bits of FILE_SET_*. times as utimensat's (UTIME_OMIT, UTIME_NOW allowed). */
-    gboolean (*set_attributes)(DriverInstance *instance, const char *container, const char *key, unsigned valid,
-                               const struct stat *attributes, const struct timespec times[2], GError **error);
+    gboolean (*set_attributes)(DriverInstance *instance, const char *container, const char *key,
+                               unsigned valid, const struct stat *attributes, const struct timespec times[2],
+                               GError **error);
     /* Only names in "user." are accepted. get and list give exactly the bytes; caller frees. */
     gboolean (*get_xattr)(DriverInstance *instance, const char *container, const char *key, const char *name,
                           GBytes **out_value, GError **error);
-    gboolean (*list_xattrs)(DriverInstance *instance, const char *container, const char *key, GBytes **out_names,
-                            GError **error);
+    gboolean (*list_xattrs)(DriverInstance *instance, const char *container, const char *key,
+                            GBytes **out_names, GError **error);
     gboolean (*set_xattr)(DriverInstance *instance, const char *container, const char *key, const char *name,
                           const void *value, gsize length_bytes, int flags, GError **error);
-    gboolean (*remove_xattr)(DriverInstance *instance, const char *container, const char *key, const char *name,
-                             GError **error);
+    gboolean (*remove_xattr)(DriverInstance *instance, const char *container, const char *key,
+                             const char *name, GError **error);
     gboolean (*stat_filesystem)(DriverInstance *instance, struct statvfs *out, GError **error);
 } FileOperations;
 
 enum { FILE_SET_MODE = 1, FILE_SET_UID = 2, FILE_SET_GID = 4, FILE_SET_SIZE = 8, FILE_SET_TIMES = 16 };
 
 struct Driver {
-    const char *name;        /* as in driver = NAME */
-    const char *description; /* one line for --help and the manual */
-    const ConfigKey *keys;   /* its own keys, ended by name NULL */
+    const char *name;                 /* as in driver = NAME */
+    const char *description;          /* one line for --help and the manual */
+    const ConfigKey *keys;            /* its own keys, ended by name NULL */
     const Capabilities *capabilities; /* before probe() */
 
     /* Makes an instance from checked values. No network, no threads. section is borrowed (ref it to keep it);
@@ -201,24 +204,26 @@ struct Driver {
     gboolean (*check_metadata_name)(DriverInstance *instance, const char *name, GError **error);
 
     /* All containers, in byte order of their names. out: GArray of ContainerInfo, names freed with it. */
-    gboolean (*list_containers)(DriverInstance *instance, Call *call, GArray **out_containers, GError **error);
-    gboolean (*stat_container)(DriverInstance *instance, Call *call, const char *container, ContainerInfo *out,
-                               GError **error); /* NOT_FOUND */
+    gboolean (*list_containers)(DriverInstance *instance, Call *call, GArray **out_containers,
+                                GError **error);
+    gboolean (*stat_container)(DriverInstance *instance, Call *call, const char *container,
+                               ContainerInfo *out, GError **error); /* NOT_FOUND */
     gboolean (*create_container)(DriverInstance *instance, Call *call, const char *container,
                                  GError **error); /* EXISTS (also one's own), BAD_NAME */
     gboolean (*delete_container)(DriverInstance *instance, Call *call, const char *container,
                                  GError **error); /* NOT_FOUND, NOT_EMPTY */
 
     /* `out` is an initialised, empty page. A page that would not advance is PROTOCOL. Fails: NOT_FOUND. */
-    gboolean (*list_objects)(DriverInstance *instance, Call *call, const char *container, const ListQuery *query,
-                             ListPage *out, GError **error);
+    gboolean (*list_objects)(DriverInstance *instance, Call *call, const char *container,
+                             const ListQuery *query, ListPage *out, GError **error);
     gboolean (*stat_object)(DriverInstance *instance, Call *call, const char *container, const char *key,
                             ObjectInfo *out, GError **error); /* NOT_FOUND; metadata always known */
 
     /* Bytes offset .. offset+length of one version.
-     * length_bytes 1..DRIVER_MAX_READ_BYTES; buffer is the caller's; *out_length is below length only at the end
-     * of the object (0 at or past it). out_info (may be NULL) gets what the reply told beside the bytes.
-     * Fails: NOT_FOUND, CHANGED (not if_etag; NULL takes any), PROTOCOL (another range or length than asked). */
+     * length_bytes 1..DRIVER_MAX_READ_BYTES; buffer is the caller's; *out_length is below length only at the
+     * end of the object (0 at or past it). out_info (may be NULL) gets what the reply told beside the bytes.
+     * Fails: NOT_FOUND, CHANGED (not if_etag; NULL takes any), PROTOCOL (another range or length than asked).
+     */
     gboolean (*read_object)(DriverInstance *instance, Call *call, const char *container, const char *key,
                             guint64 offset, gsize length_bytes, const char *if_etag, void *buffer,
                             gsize *out_length_bytes, ObjectInfo *out_info, GError **error);
@@ -230,10 +235,11 @@ struct Driver {
     /* Absent is success. if_etag (may be NULL) needs delete_if_etag. Fails: CHANGED. */
     gboolean (*delete_object)(DriverInstance *instance, Call *call, const char *container, const char *key,
                               const char *if_etag, GError **error);
-    /* Up to maximum_copy_bytes, on the server. options NULL: metadata and type of the source are carried over;
-     * else replaced by those. Fails: NOT_FOUND, CHANGED (source), EXISTS, TOO_LARGE. */
-    gboolean (*copy_object)(DriverInstance *instance, Call *call, const CopySource *source, const char *container,
-                            const char *key, const WriteOptions *options, ObjectInfo *out_info, GError **error);
+    /* Up to maximum_copy_bytes, on the server. options NULL: metadata and type of the source are carried
+     * over; else replaced by those. Fails: NOT_FOUND, CHANGED (source), EXISTS, TOO_LARGE. */
+    gboolean (*copy_object)(DriverInstance *instance, Call *call, const CopySource *source,
+                            const char *container, const char *key, const WriteOptions *options,
+                            ObjectInfo *out_info, GError **error);
     /* Replaces content type and all user metadata of an object; everything else stays. if_etag may be NULL.
      * Fails: NOT_FOUND, CHANGED, TOO_LARGE (metadata, or the object where this is a copy). */
     gboolean (*set_metadata)(DriverInstance *instance, Call *call, const char *container, const char *key,

@@ -19,7 +19,7 @@ typedef struct {
     const char *proxy;         /* URL, "" none, NULL: the environment's (http_proxy, no_proxy ...) */
     guint maximum_connections; /* idle ones kept */
     gint64 connect_timeout_us;
-    gint64 stall_timeout_us;   /* no byte in either direction for so long: TIMEOUT */
+    gint64 stall_timeout_us; /* no byte in either direction for so long: TIMEOUT */
     const char *user_agent;
 } HttpSettings;
 #define HTTP_SETTINGS_DEFAULT                                                                                \
@@ -43,7 +43,7 @@ typedef struct {
     const ByteSource *body;     /* NULL: none (PUT and POST then say Content-Length: 0) */
     void *buffer;               /* caller's buffer for a 200 or 206 body, or NULL */
     gsize buffer_bytes;
-    gsize maximum_bytes;        /* limit of a body kept in memory; 0: 1 MiB. Error bodies: always 64 KiB */
+    gsize maximum_bytes; /* limit of a body kept in memory; 0: 1 MiB. Error bodies: always 64 KiB */
 } HttpRequest;
 
 typedef struct {
@@ -51,7 +51,7 @@ typedef struct {
     GHashTable *headers;       /* lower-case name → value (last one wins), at most 256 of 16 KiB each */
     GByteArray *body;          /* what did not go to the caller's buffer; NUL-terminated past the end */
     gsize buffer_length_bytes; /* stored in HttpRequest.buffer */
-    gboolean truncated;        /* with buffer: the body was longer than buffer_bytes; the rest was not taken */
+    gboolean truncated; /* with buffer: the body was longer than buffer_bytes; the rest was not taken */
 } HttpResponse;
 
 void http_response_clear(HttpResponse *response);
@@ -59,8 +59,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(HttpResponse, http_response_clear)
 
 /* TRUE for any complete HTTP reply, whatever its status. With `buffer`, a 200 or 206 body goes there and
  * reading stops when it is full and more comes (the connection is then dropped).
- * Fails: UNAVAILABLE (DNS, refused, reset, TLS), TIMEOUT, CANCELLED, PROTOCOL (malformed, body shorter than its
- * Content-Length is UNAVAILABLE), DENIED (certificate not trusted), or what body->read failed with. */
+ * Fails: UNAVAILABLE (DNS, refused, reset, TLS), TIMEOUT, CANCELLED, PROTOCOL (malformed, body shorter than
+ * its Content-Length is UNAVAILABLE), DENIED (certificate not trusted), or what body->read failed with. */
 gboolean http_perform(HttpClient *client, const HttpRequest *request, Call *call, HttpResponse *out,
                       GError **error);
 
@@ -72,7 +72,8 @@ typedef struct {
 } HttpCounters;
 void http_client_get_counters(HttpClient *client, HttpCounters *out);
 
-/* Percent-encodes every byte outside A-Za-z0-9-._~ and those in `keep` (upper-case %XX), appended to `out`. */
+/* Percent-encodes every byte outside A-Za-z0-9-._~ and those in `keep` (upper-case %XX), appended to `out`.
+ */
 void http_append_escaped(GString *out, const char *text, gssize length, const char *keep);
 /* Retry-After of a reply (seconds or HTTP date) in microseconds, 0 none; capped at one hour. */
 gint64 http_response_get_retry_after_us(const HttpResponse *response);

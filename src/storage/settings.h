@@ -1,9 +1,9 @@
 /* What a configuration file says, checked: the [storagefs] section and one [storage NAME] each.
  *
- * Owns the key tables of [storagefs] and of what every storage has; the drivers own theirs. Refuses, with file
- * and line, before anything is mounted: duplicate, empty, dotted-first ("." and ".." with them), slash-bearing
- * names, names over 255 bytes or with control characters, the name "default" (it would collide with the link:
- * say what to write instead), unknown drivers and keys, a `default =` that names no storage.
+ * Owns the key tables of [storagefs] and of what every storage has; the drivers own theirs. Refuses, with
+ * file and line, before anything is mounted: duplicate, empty, dotted-first ("." and ".." with them),
+ * slash-bearing names, names over 255 bytes or with control characters, the name "default" (it would collide
+ * with the link: say what to write instead), unknown drivers and keys, a `default =` that names no storage.
  */
 #pragma once
 
@@ -15,22 +15,22 @@
 
 typedef struct {
     char *name;
-    char *driver_name;      /* as written: a preset's name */
+    char *driver_name; /* as written: a preset's name */
     const Driver *driver;
     ConfigSection *section; /* all values, the driver's with them */
     gboolean folders;       /* folder layout */
     gboolean read_only;
     gboolean exact_attributes;
-    char **containers;        /* shown ones; NULL: all */
-    char **create_containers; /* may be empty */
+    char **containers;               /* shown ones; NULL: all */
+    char **create_containers;        /* may be empty */
     gint64 freshness_us, timeout_us; /* the storage's own or [storagefs]'s */
-    gint64 part_bytes;        /* wanted part size for multi-part uploads; grows with the object */
-    guint maximum_requests;   /* parallel requests of this storage, 1..512 */
+    gint64 part_bytes;               /* wanted part size for multi-part uploads; grows with the object */
+    guint maximum_requests;          /* parallel requests of this storage, 1..512 */
 } StorageSettings;
 
 typedef struct {
-    char *path;         /* of the file, absolute */
-    char *default_name; /* `default =`; NULL when not written */
+    char *path;                  /* of the file, absolute */
+    char *default_name;          /* `default =`; NULL when not written */
     char *state_dir, *cache_dir; /* as written, NULL when not */
     gint64 memory_limit_bytes;
     gint64 freshness_us, timeout_us;

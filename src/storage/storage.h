@@ -4,8 +4,8 @@
  * the lanes its work runs on, what its endpoint can do, health, counters. Reference counted, thread-safe.
  *
  * A storage that cannot be reached does not block anything else: operations fail with its error, and heal by
- * themselves. The probe runs once in the background after storage_connect(); operations that depend on what it
- * finds (conditional writes) wait for it inside their deadline.
+ * themselves. The probe runs once in the background after storage_connect(); operations that depend on what
+ * it finds (conditional writes) wait for it inside their deadline.
  */
 #pragma once
 
@@ -52,7 +52,7 @@ void storage_await_capabilities(Storage *storage, Call *call, Capabilities *out)
 typedef enum { STORAGE_CONNECTING, STORAGE_UP, STORAGE_DOWN } StorageState;
 typedef struct {
     StorageState state;
-    char *last_error;        /* masked text of the last failure, NULL none */
+    char *last_error; /* masked text of the last failure, NULL none */
     gint64 last_error_age_us;
     guint64 requests, retries, failures, body_bytes_sent, body_bytes_received;
 } StorageHealth;
@@ -77,9 +77,9 @@ gboolean storage_list_objects(Storage *storage, Call *call, const char *containe
                               ListPage *out, GError **error);
 gboolean storage_stat_object(Storage *storage, Call *call, const char *container, const char *key,
                              ObjectInfo *out, GError **error);
-gboolean storage_read_object(Storage *storage, Call *call, const char *container, const char *key, guint64 offset,
-                             gsize length_bytes, const char *if_etag, void *buffer, gsize *out_length_bytes,
-                             ObjectInfo *out_info, GError **error);
+gboolean storage_read_object(Storage *storage, Call *call, const char *container, const char *key,
+                             guint64 offset, gsize length_bytes, const char *if_etag, void *buffer,
+                             gsize *out_length_bytes, ObjectInfo *out_info, GError **error);
 /* Where the service has no condition that options ask for, looks first (HEAD), then writes: best effort. */
 gboolean storage_write_object(Storage *storage, Call *call, const char *container, const char *key,
                               const ByteSource *source, const WriteOptions *options, ObjectInfo *out_info,
@@ -87,9 +87,9 @@ gboolean storage_write_object(Storage *storage, Call *call, const char *containe
 gboolean storage_delete_object(Storage *storage, Call *call, const char *container, const char *key,
                                const char *if_etag, GError **error);
 /* Any size: above maximum_copy_bytes by parts in parallel (source size must then be given, else 0). */
-gboolean storage_copy_object(Storage *storage, Call *call, const CopySource *source, guint64 source_size_bytes,
-                             const char *container, const char *key, const WriteOptions *options,
-                             ObjectInfo *out_info, GError **error);
+gboolean storage_copy_object(Storage *storage, Call *call, const CopySource *source,
+                             guint64 source_size_bytes, const char *container, const char *key,
+                             const WriteOptions *options, ObjectInfo *out_info, GError **error);
 gboolean storage_set_metadata(Storage *storage, Call *call, const char *container, const char *key,
                               const ObjectInfo *known, const char *content_type, Metadata *metadata,
                               ObjectInfo *out_info, GError **error);
@@ -101,8 +101,8 @@ gboolean storage_put_part(Storage *storage, Call *call, const char *container, c
 gboolean storage_copy_part(Storage *storage, Call *call, const char *container, const char *key,
                            const char *upload_id, guint number, const CopySource *source, guint64 offset,
                            guint64 length_bytes, UploadPart *out, GError **error);
-/* Conditions as at storage_write_object. *out_info always has etag and size (asked for where Complete does not
- * say). NOT_FOUND after a repeat is looked up before it counts. */
+/* Conditions as at storage_write_object. *out_info always has etag and size (asked for where Complete does
+ * not say). NOT_FOUND after a repeat is looked up before it counts. */
 gboolean storage_commit_upload(Storage *storage, Call *call, const char *container, const char *key,
                                const char *upload_id, const UploadPart *parts, guint part_count,
                                const WriteOptions *options, guint64 size_bytes, ObjectInfo *out_info,

@@ -1,9 +1,9 @@
 /* The configured storages in their order, which one is the default, and what each name stood for before.
  *
- * The first storage is the default unless `default =` says otherwise; a choice made at run time is kept in the
- * state directory until the configuration's own `default =` is edited, which then wins. The state directory
- * also remembers each name's place (driver, endpoint, account or path): a name that points elsewhere is refused
- * unless accepted. Thread-safe.
+ * The first storage is the default unless `default =` says otherwise; a choice made at run time is kept in
+ * the state directory until the configuration's own `default =` is edited, which then wins. The state
+ * directory also remembers each name's place (driver, endpoint, account or path): a name that points
+ * elsewhere is refused unless accepted. Thread-safe.
  */
 #pragma once
 
