@@ -2,14 +2,17 @@
 
 find_program(STORAGEFS_PYTHON NAMES /usr/bin/python3 python3 REQUIRED)
 
+# What a sanitizer finds in a daemon would go to a closed stderr, so all of it goes to files sanitizer-report.PID in the
+# build directory; scripts/test shows them, and fails when there is one.
+set(sanitizer_log "log_path=${PROJECT_BINARY_DIR}/sanitizer-report")
 set(STORAGEFS_TEST_ENVIRONMENT
     "STORAGEFS_BINARY=$<TARGET_FILE:storagefs>"
     "STORAGEFS_SOURCE=${PROJECT_SOURCE_DIR}"
     "STORAGEFS_SANITIZE=${STORAGEFS_SANITIZE}"
     "G_DEBUG=fatal-criticals"
-    "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1"
-    "UBSAN_OPTIONS=print_stacktrace=1"
-    "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp"
+    "ASAN_OPTIONS=${sanitizer_log}:detect_stack_use_after_return=1:strict_string_checks=1"
+    "UBSAN_OPTIONS=${sanitizer_log}:print_stacktrace=1"
+    "TSAN_OPTIONS=${sanitizer_log}:halt_on_error=1:second_deadlock_stack=1:suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp"
     "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0")
 
 function(storagefs_register_test name timeout)
