@@ -22,6 +22,8 @@
 #define EXCLUDES(...) LOCK_ANNOTATION(locks_excluded(__VA_ARGS__))
 #define ACQUIRES(...) LOCK_ANNOTATION(acquire_capability(__VA_ARGS__))
 #define RELEASES(...) LOCK_ANNOTATION(release_capability(__VA_ARGS__))
+/* A function whose body clang cannot follow: one that takes or gives back a lock on some ways only. */
+#define UNCHECKED LOCK_ANNOTATION(no_thread_safety_analysis)
 
 typedef struct LOCK_ANNOTATION(capability("mutex")) Lock {
     pthread_mutex_t mutex;

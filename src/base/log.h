@@ -22,7 +22,11 @@ gboolean log_level_parse(const char *text, LogLevel *out_level);
 void log_add_secret(const char *secret);
 /* A copy of `text` with the registered secrets masked: for status and error texts. Caller frees. */
 char *log_mask_secrets(const char *text);
+/* A copy of `text` that is one line of valid UTF-8: control and formatting characters, and bytes that are not
+ * UTF-8, as \xHH. Log lines are escaped by themselves; this is for other texts. Caller frees. */
+char *log_escape(const char *text);
 
+/* One line, however long or broken the text: escaped, and cut after 8 KiB. Keeps errno. */
 void log_message(LogLevel level, const char *format, ...) G_GNUC_PRINTF(2, 3);
 #define log_error(...) log_message(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_message(LOG_LEVEL_WARNING, __VA_ARGS__)
