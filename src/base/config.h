@@ -3,8 +3,10 @@
  * GKeyFile syntax. This layer knows files, sections, lines and types; which keys exist is said by tables that
  * the owner of each key keeps (src/storage/settings.c for [storagefs] and the common keys of [storage NAME],
  * each driver for its own). Every error names file and line, and for an unknown section or key the nearest
- * right spelling. GKeyFile merges equal groups and lets the last of two equal keys win, so duplicates are
- * found by a scan of our own.
+ * right spelling. GKeyFile merges equal groups and lets the last of two equal keys win, so the scan is our
+ * own and refuses both, each with the two lines. Only a whole line is a comment; a value loses the blanks
+ * around it
+ * (\s keeps one).
  */
 #pragma once
 
@@ -12,7 +14,7 @@
 
 typedef enum {
     CONFIG_STRING,
-    CONFIG_SECRET,   /* a string that is never shown, and makes a world-readable file an error */
+    CONFIG_SECRET,   /* a string that is never shown (log_add_secret), and makes a shared file an error */
     CONFIG_BOOLEAN,  /* yes/no, true/false, 1/0, on/off */
     CONFIG_INTEGER,  /* minimum..maximum */
     CONFIG_SIZE,     /* bytes: 512, 64K, 512M, 2G, 1T (powers of 1024) */
@@ -51,7 +53,8 @@ const char *config_file_peek(ConfigFile *file, const char *section, const char *
 
 /* Checks `section` against the concatenation of `tables` (NULL-terminated array of tables, each ended by a
  * key with name NULL). A secret in a file that group or others can read is refused. An absent section gives
- * all defaults. Fails: BAD_CONFIG with "FILE:LINE: ..." and the remedy. */
+ * all defaults. Fails: BAD_CONFIG with "FILE:LINE: ..." and the remedy. The tables may be
+ * gone afterwards. */
 ConfigSection *config_section_check(ConfigFile *file, const char *section, const ConfigKey *const *tables,
                                     GError **error);
 ConfigSection *config_section_ref(ConfigSection *section);
@@ -65,12 +68,14 @@ const char *config_section_get_string(ConfigSection *section,
 gboolean config_section_get_boolean(ConfigSection *section, const char *key);
 gint64 config_section_get_integer(ConfigSection *section, const char *key); /* INTEGER SIZE DURATION OCTAL */
 const char *const *config_section_get_list(ConfigSection *section, const char *key); /* never NULL */
-/* "FILE:LINE" of the key, or of the section when the key is not set: for errors found later. Borrowed. */
+/* "FILE:LINE" of the key, or of the section when the key is not set (or NULL), "FILE" when the section is
+ * absent: for errors found later. Borrowed. */
 const char *config_section_get_place(ConfigSection *section, const char *key);
 /* TRUE when both have the same keys with the same values: what reload compares. */
 gboolean config_section_equal(ConfigSection *a, ConfigSection *b);
 
-/* A BAD_CONFIG error "FILE:LINE: message" for a check that tables cannot express. Always FALSE. */
+/* A BAD_CONFIG error "FILE:LINE: message" for a check that tables cannot express; key as for the place.
+ * Always FALSE. */
 gboolean config_section_fail(ConfigSection *section, const char *key, GError **error, const char *format, ...)
     G_GNUC_PRINTF(4, 5);
 

@@ -1,0 +1,17 @@
+/* One value of the configuration: text → checked value by its ConfigKey. Private to src/base. */
+#pragma once
+
+#include "src/base/config.h"
+
+typedef struct {
+    char *text;     /* STRING SECRET CHOICE PATH; NULL: no value */
+    gint64 integer; /* INTEGER SIZE DURATION OCTAL, BOOLEAN as 0 or 1 */
+    char **list;    /* LIST; NULL is empty */
+} ConfigValue;
+
+/* directory: absolute, what a relative PATH starts from. Fails: BAD_CONFIG, "KEY: ..." with the value (never
+ * a secret's), the reason, the remedy and the key's help. */
+gboolean config_value_parse(const ConfigKey *key, const char *text, const char *directory, ConfigValue *out,
+                            GError **error);
+void config_value_clear(ConfigValue *value);
+gboolean config_value_equal(const ConfigValue *a, const ConfigValue *b);
