@@ -43,7 +43,7 @@ typedef struct {
     const ByteSource *body;     /* NULL: none (PUT and POST then say Content-Length: 0) */
     void *buffer;               /* caller's buffer for a 200 or 206 body, or NULL */
     gsize buffer_bytes;
-    gsize maximum_bytes; /* limit of a body kept in memory; 0: 1 MiB. Error bodies: always 64 KiB */
+    gsize maximum_bytes; /* limit of a body kept in memory; 0: 1 MiB. Of an error body the first 64 KiB */
 } HttpRequest;
 
 typedef struct {
