@@ -32,7 +32,11 @@ typedef struct DriverInstance {
 /* User metadata: lower-case names (without the service's prefix) → values, both UTF-8 text, owned by the
  * table. Never changed once shared; share with g_hash_table_ref(). */
 typedef GHashTable Metadata;
-Metadata *metadata_new(void);
+static inline Metadata *
+metadata_new(void)
+{
+    return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+}
 
 /* What is known of one object. All strings belong to whoever owns the struct: the ListPage's chunk inside a
  * page, else the struct itself (object_info_clear). */
@@ -106,7 +110,12 @@ typedef struct {
     guint64 size_bytes;
     char *checksum; /* service's own text or NULL */
 } UploadPart;
-void upload_part_clear(UploadPart *part);
+static inline void
+upload_part_clear(UploadPart *part)
+{
+    g_clear_pointer(&part->etag, g_free);
+    g_clear_pointer(&part->checksum, g_free);
+}
 
 typedef enum {
     CONDITION_NONE,  /* ignored by the service: best effort, look first, then write */
@@ -179,6 +188,7 @@ enum { FILE_SET_MODE = 1, FILE_SET_UID = 2, FILE_SET_GID = 4, FILE_SET_SIZE = 8,
 struct Driver {
     const char *name;                 /* as in driver = NAME */
     const char *description;          /* one line for --help and the manual */
+    const char *const *presets;       /* other names it answers to, NULL-terminated; NULL none */
     const ConfigKey *keys;            /* its own keys, ended by name NULL */
     const Capabilities *capabilities; /* before probe() */
 
