@@ -36,10 +36,10 @@ target_compile_definitions(storagefs_flags INTERFACE
 target_compile_options(storagefs_flags INTERFACE
     -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers
     -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wmissing-declarations -Wold-style-definition
-    -Wformat=2 -Wundef -Wpointer-arith -Wcast-align -Wwrite-strings -Wvla -Wredundant-decls
+    -Wformat=2 -Wundef -Wpointer-arith -Wwrite-strings -Wvla -Wredundant-decls
     -Wnested-externs -Winit-self -Wimplicit-fallthrough -Wunused-result -Wdate-time
     -fno-strict-aliasing -fno-common -fstack-protector-strong
-    $<$<C_COMPILER_ID:GNU>:-Wlogical-op$<SEMICOLON>-Wduplicated-cond$<SEMICOLON>-Wjump-misses-init$<SEMICOLON>-fstack-clash-protection>
+    $<$<C_COMPILER_ID:GNU>:-Wlogical-op$<SEMICOLON>-Wcast-align$<SEMICOLON>-Wduplicated-cond$<SEMICOLON>-Wjump-misses-init$<SEMICOLON>-fstack-clash-protection>
     $<$<C_COMPILER_ID:Clang>:-Wthread-safety>)
 target_link_options(storagefs_flags INTERFACE -Wl,-z,relro,-z,now -Wl,--as-needed)
 
