@@ -186,7 +186,7 @@ cut(char *text)
     if (strlen(text) <= LINE_MAX_BYTES)
         return;
     char *end = g_utf8_find_prev_char(text, text + LINE_MAX_BYTES - strlen("..."));
-    strcpy(end, "...");
+    memcpy(end, "...", sizeof("..."));
 }
 
 static void
