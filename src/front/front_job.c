@@ -1,0 +1,95 @@
+#include "src/front/front_job.h"
+
+#include "src/front/front_interrupt.h"
+#include "src/front/front_reply.h"
+
+/* In-line calls may wait for a local disk: few enough that they never occupy all threads that read /dev/fuse.
+ */
+#define INLINE_MAX 8
+
+FrontJob *
+front_job_new(fuse_req_t request, Node *node, FrontRun run)
+{
+    FrontJob *job = g_new0(FrontJob, 1);
+    job->front = front_of(request);
+    job->request = request;
+    job->run = run;
+    job->node = tree_node_ref(job->front->tree, node);
+    job->call = tree_new_call(job->front->tree, node);
+    const struct fuse_ctx *context = fuse_req_ctx(request);
+    job->uid = context->uid;
+    job->gid = context->gid;
+    return job;
+}
+
+void
+front_job_set_other(FrontJob *job, Node *node)
+{
+    job->other_node = tree_node_ref(job->front->tree, node);
+}
+
+static void
+job_run(gpointer data)
+{
+    FrontJob *job = data;
+    job->run(job);
+    g_assert(job->request == NULL);
+    tree_node_unref(job->front->tree, job->node);
+    if (job->other_node != NULL)
+        tree_node_unref(job->front->tree, job->other_node);
+    g_free(job->name);
+    g_free(job->other_name);
+    g_free(job->data);
+    call_unref(job->call);
+    g_free(job);
+}
+
+gboolean
+front_inline_enter(Front *front, Node *node)
+{
+    if (!tree_is_local(node))
+        return FALSE;
+    if (g_atomic_int_add(&front->inline_running, 1) < INLINE_MAX)
+        return TRUE;
+    front_inline_leave(front);
+    return FALSE;
+}
+
+void
+front_inline_leave(Front *front)
+{
+    g_atomic_int_add(&front->inline_running, -1);
+}
+
+void
+front_job_dispatch(FrontJob *job)
+{
+    Front *front = job->front;
+    WorkerPool *lane = tree_get_lane(front->tree, job->node);
+    if (lane == NULL) {
+        job_run(job);
+        return;
+    }
+    if (front_inline_enter(front, job->node)) {
+        job_run(job);
+        front_inline_leave(front);
+        return;
+    }
+    front_interrupt_watch(front->interrupt, job->request, job->call);
+    worker_pool_push(lane, job_run, job);
+}
+
+fuse_req_t
+front_job_take_request(FrontJob *job)
+{
+    fuse_req_t request = g_steal_pointer(&job->request);
+    front_interrupt_unwatch(job->front->interrupt, request, job->call);
+    return request;
+}
+
+void
+front_job_fail(FrontJob *job, const char *what, GError **error)
+{
+    g_autofree char *subject = tree_describe(job->front->tree, job->node);
+    front_reply_failure(front_job_take_request(job), what, subject, job->name, error);
+}

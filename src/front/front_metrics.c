@@ -1,0 +1,112 @@
+#include "src/front/front_metrics.h"
+
+static void
+metric(GString *out, const char *name, const char *type, const char *help, guint64 value)
+{
+    g_string_append_printf(
+        out, "# HELP storagefs_%s %s\n# TYPE storagefs_%s %s\nstoragefs_%s %" G_GUINT64_FORMAT "\n", name,
+        help, name, type, name, value);
+}
+
+typedef struct {
+    const char *name, *help;
+    guint64 (*get)(const StorageHealth *health);
+} StorageMetric;
+
+static guint64
+get_up(const StorageHealth *health)
+{
+    return health->state == STORAGE_UP;
+}
+
+static guint64
+get_requests(const StorageHealth *health)
+{
+    return health->requests;
+}
+
+static guint64
+get_retries(const StorageHealth *health)
+{
+    return health->retries;
+}
+
+static guint64
+get_failures(const StorageHealth *health)
+{
+    return health->failures;
+}
+
+static guint64
+get_sent(const StorageHealth *health)
+{
+    return health->body_bytes_sent;
+}
+
+static guint64
+get_received(const StorageHealth *health)
+{
+    return health->body_bytes_received;
+}
+
+static const StorageMetric storage_metrics[] = {
+    {"storage_up", "1 while the storage answers.", get_up},
+    {"storage_requests_total", "Requests sent.", get_requests},
+    {"storage_retries_total", "Requests that were repeated.", get_retries},
+    {"storage_failures_total", "Operations that failed after all retries.", get_failures},
+    {"storage_sent_bytes_total", "Bytes of bodies sent.", get_sent},
+    {"storage_received_bytes_total", "Bytes of bodies received.", get_received},
+};
+
+/* The exposition format wants backslash, quote and newline escaped in label values. */
+static char *
+label_value(const char *name)
+{
+    GString *out = g_string_new(NULL);
+    for (const char *c = name; *c != '\0'; c++) {
+        if (*c == '\\' || *c == '"')
+            g_string_append_c(out, '\\');
+        g_string_append_c(out, *c);
+    }
+    return g_string_free(out, FALSE);
+}
+
+static void
+append_storage_metrics(GString *out, Front *front)
+{
+    g_autoptr(GPtrArray) storages = storage_set_list(front->set);
+    for (guint m = 0; m < G_N_ELEMENTS(storage_metrics); m++) {
+        const StorageMetric *metric = &storage_metrics[m];
+        const char *type = g_str_has_suffix(metric->name, "_total") ? "counter" : "gauge";
+        g_string_append_printf(out, "# HELP storagefs_%s %s\n# TYPE storagefs_%s %s\n", metric->name,
+                               metric->help, metric->name, type);
+        for (guint i = 0; i < storages->len; i++) {
+            g_auto(StorageHealth) health;
+            storage_get_health(storages->pdata[i], &health);
+            g_autofree char *name = label_value(storage_get_name(storages->pdata[i]));
+            g_string_append_printf(out, "storagefs_%s{storage=\"%s\"} %" G_GUINT64_FORMAT "\n", metric->name,
+                                   name, metric->get(&health));
+        }
+    }
+}
+
+GString *
+front_metrics_text(Front *front)
+{
+    GString *out = g_string_new(NULL);
+    ObjectStoreStatistics store;
+    object_store_get_statistics(front->store, &store);
+    metric(out, "memory_limit_bytes", "gauge", "Bound of all buffers.", store.memory_limit_bytes);
+    metric(out, "memory_used_bytes", "gauge", "Buffers in use.", store.memory_used_bytes);
+    metric(out, "open_files", "gauge", "Objects that are open.", store.open_files);
+    metric(out, "staged_bytes", "gauge", "Written bytes that are not stored yet.", store.staged_bytes);
+    metric(out, "publications_total", "counter", "Objects stored.", store.publications);
+    metric(out, "publication_failures_total", "counter", "Objects that could not be stored.",
+           store.publication_failures);
+    metric(out, "block_hits_total", "counter", "Reads answered from memory.", store.block_hits);
+    metric(out, "block_misses_total", "counter", "Reads that asked the storage.", store.block_misses);
+    metric(out, "errors_total", "counter", "Failures logged as errors.",
+           __atomic_load_n(&front->errors, __ATOMIC_RELAXED));
+    append_storage_metrics(out, front);
+    return out;
+}

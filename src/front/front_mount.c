@@ -1,0 +1,87 @@
+#include "src/front/front_mount.h"
+
+#include "src/base/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <mntent.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+static gboolean
+unmount(const char *mount_point)
+{
+    if (umount2(mount_point, MNT_DETACH) == 0)
+        return TRUE;
+    const char *arguments[] = {"fusermount3", "-u", "-z", "--", mount_point, NULL};
+    int status = -1;
+    return g_spawn_sync(NULL, (char **)arguments, NULL,
+                        G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL, NULL,
+                        NULL, NULL, NULL, &status, NULL) &&
+           status == 0;
+}
+
+gboolean
+front_mount_clear_dead(const char *mount_point, GError **error)
+{
+    struct stat attributes;
+    for (int i = 0; i < 16 && stat(mount_point, &attributes) != 0 && errno == ENOTCONN; i++)
+        if (!unmount(mount_point))
+            return error_set_errno(error, errno, "cannot unmount the dead mount at %s", mount_point);
+    return TRUE;
+}
+
+static gboolean
+is_ours(const char *mount_point)
+{
+    FILE *table = setmntent("/proc/self/mounts", "re");
+    if (table == NULL)
+        return FALSE;
+    struct mntent entry;
+    char text[4096];
+    gboolean found = FALSE;
+    while (getmntent_r(table, &entry, text, sizeof text) != NULL)
+        found = found ||
+                (strcmp(entry.mnt_dir, mount_point) == 0 && strcmp(entry.mnt_type, "fuse.storagefs") == 0);
+    endmntent(table);
+    return found;
+}
+
+gboolean
+front_mount_check(const char *mount_point, GError **error)
+{
+    struct stat attributes;
+    if (stat(mount_point, &attributes) != 0)
+        return error_set_errno(error, errno, "mount point %s", mount_point);
+    if (!S_ISDIR(attributes.st_mode))
+        return error_set_errno(error, ENOTDIR, "mount point %s", mount_point);
+    if (is_ours(mount_point)) {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_EXISTS,
+                    "%s is mounted already: storagefs umount %s ends it, storagefs reload %s re-reads its "
+                    "configuration",
+                    mount_point, mount_point, mount_point);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+gboolean
+front_mount_raise_read_ahead(const char *mount_point, guint kibibytes)
+{
+    struct stat attributes;
+    if (stat(mount_point, &attributes) != 0)
+        return FALSE;
+    g_autofree char *path = g_strdup_printf("/sys/class/bdi/%u:%u/read_ahead_kb", major(attributes.st_dev),
+                                            minor(attributes.st_dev));
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return FALSE;
+    g_autofree char *text = g_strdup_printf("%u", kibibytes);
+    gboolean written = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+    close(fd);
+    return written;
+}

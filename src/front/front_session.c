@@ -1,0 +1,212 @@
+/* Mounting, capabilities, threads, and the table of operations. Implements front.h. */
+#include "src/front/front_handles.h"
+#include "src/front/front_interrupt.h"
+#include "src/front/front_mount.h"
+#include "src/front/front_notify.h"
+
+#include "src/base/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Threads that read /dev/fuse. They start on demand; local calls that run in line are far fewer. */
+#define READER_THREADS_MAX 32
+#define READER_THREADS_IDLE 4
+/* Reads ahead and direct I/O that the kernel may have in flight: its default of 12 caps read-ahead at 1.5
+ * MiB. */
+#define BACKGROUND_MAX 128
+#define READ_AHEAD_KIB 1024
+
+static void
+set_wanted(struct fuse_conn_info *connection, unsigned capability, gboolean wanted)
+{
+    if (!wanted)
+        connection->want &= ~capability;
+    else if (connection->capable & capability)
+        connection->want |= capability;
+}
+
+/* Splice, writeback_cache and cached directories are measured losses; locks are the kernel's own. */
+static void
+front_init(void *data, struct fuse_conn_info *connection)
+{
+    Front *front = data;
+    set_wanted(connection, FUSE_CAP_ASYNC_READ | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_PARALLEL_DIROPS, TRUE);
+    set_wanted(connection, FUSE_CAP_ASYNC_DIO, TRUE);
+    set_wanted(connection, FUSE_CAP_READDIRPLUS, TRUE);
+    set_wanted(connection, FUSE_CAP_READDIRPLUS_AUTO, TRUE);
+    set_wanted(connection, FUSE_CAP_AUTO_INVAL_DATA, TRUE);
+    set_wanted(connection, FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE, FALSE);
+    set_wanted(connection, FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS, FALSE);
+    set_wanted(connection, FUSE_CAP_CACHE_SYMLINKS, FALSE);
+    connection->max_background = BACKGROUND_MAX;
+    connection->congestion_threshold = BACKGROUND_MAX * 3 / 4;
+    connection->time_gran = 1;
+    front->readdirplus = (connection->want & FUSE_CAP_READDIRPLUS) != 0;
+}
+
+static const struct fuse_lowlevel_ops operations = {
+    .init = front_init,
+    .lookup = front_node_lookup,
+    .forget = front_node_forget,
+    .forget_multi = front_node_forget_multi,
+    .getattr = front_node_getattr,
+    .setattr = front_node_setattr,
+    .readlink = front_node_readlink,
+    .statfs = front_node_statfs,
+    .setxattr = front_xattr_setxattr,
+    .getxattr = front_xattr_getxattr,
+    .listxattr = front_xattr_listxattr,
+    .removexattr = front_xattr_removexattr,
+    .mknod = front_change_mknod,
+    .mkdir = front_change_mkdir,
+    .unlink = front_change_unlink,
+    .rmdir = front_change_rmdir,
+    .symlink = front_change_symlink,
+    .rename = front_change_rename,
+    .link = front_change_link,
+    .opendir = front_dir_opendir,
+    .readdir = front_dir_readdir,
+    .readdirplus = front_dir_readdirplus,
+    .releasedir = front_dir_releasedir,
+    .fsyncdir = front_dir_fsyncdir,
+    .create = front_file_create,
+    .open = front_file_open,
+    .read = front_file_read,
+    .write = front_file_write,
+    .flush = front_file_flush,
+    .release = front_file_release,
+    .fsync = front_file_fsync,
+    .fallocate = front_file_fallocate,
+    .lseek = front_file_lseek,
+    .copy_file_range = front_file_copy_file_range,
+};
+
+/* A comma would end the option's value. */
+static char *
+escape_option(const char *value)
+{
+    GString *out = g_string_new(NULL);
+    for (const char *c = value; *c != '\0'; c++) {
+        if (*c == ',' || *c == '\\')
+            g_string_append_c(out, '\\');
+        g_string_append_c(out, *c);
+    }
+    return g_string_free(out, FALSE);
+}
+
+static struct fuse_session *
+make_session(Front *front)
+{
+    const FrontOptions *options = &front->options;
+    g_autofree char *source = escape_option(options->source);
+    g_autofree char *mount_options =
+        g_strdup_printf("fsname=%s,subtype=storagefs%s%s%s", source, options->read_only ? ",ro" : "",
+                        options->allow_other ? ",allow_other" : "",
+                        options->default_permissions ? ",default_permissions" : "");
+    const char *words[] = {"storagefs", "-o", mount_options, NULL};
+    struct fuse_args arguments = FUSE_ARGS_INIT(3, (char **)words);
+    struct fuse_session *session = fuse_session_new(&arguments, &operations, sizeof operations, front);
+    fuse_opt_free_args(&arguments);
+    return session;
+}
+
+static gboolean
+mount_session(Front *front, GError **error)
+{
+    const char *mount_point = front->options.mount_point;
+    if (!front_mount_clear_dead(mount_point, error) || !front_mount_check(mount_point, error))
+        return FALSE;
+    front->session = make_session(front);
+    errno = 0;
+    if (front->session != NULL && fuse_session_mount(front->session, mount_point) == 0)
+        return TRUE;
+    if (front->session != NULL)
+        fuse_session_destroy(front->session);
+    front->session = NULL;
+    g_set_error(
+        error, STORAGEFS_ERROR, errno == EACCES || errno == EPERM ? ERROR_DENIED : ERROR_IO,
+        "cannot mount at %s%s%s: is /dev/fuse there and usable (allow_other needs user_allow_other in "
+        "/etc/fuse.conf)?",
+        mount_point, errno != 0 ? ": " : "", errno != 0 ? g_strerror(errno) : "");
+    return FALSE;
+}
+
+Front *
+front_new(StorageSet *set, ObjectStore *store, Tree *tree, const FrontOptions *options, GError **error)
+{
+    Front *front = g_new0(Front, 1);
+    front->set = set;
+    front->store = store;
+    front->tree = tree;
+    front->options = *options;
+    front->options.mount_point = g_strdup(options->mount_point);
+    front->options.source = g_strdup(options->source);
+    front_handles_init(front);
+    front->started_us = g_get_monotonic_time();
+    if (!mount_session(front, error)) {
+        front_free(front);
+        return NULL;
+    }
+    front->interrupt = front_interrupt_new();
+    front->notify = front_notify_new(front);
+    TreeObserver observer = front_notify_get_observer(front->notify);
+    tree_set_observer(tree, &observer);
+    return front;
+}
+
+/* The mount must be served while its device number is asked for. */
+static gpointer
+raise_read_ahead(gpointer data)
+{
+    Front *front = data;
+    gboolean raised = front_mount_raise_read_ahead(front->options.mount_point, READ_AHEAD_KIB);
+    g_atomic_int_set(&front->large_read_ahead, raised);
+    return NULL;
+}
+
+gboolean
+front_run(Front *front, GError **error)
+{
+    struct fuse_loop_config *config = fuse_loop_cfg_create();
+    fuse_loop_cfg_set_max_threads(config, READER_THREADS_MAX);
+    fuse_loop_cfg_set_idle_threads(config, READER_THREADS_IDLE);
+    if (fuse_set_signal_handlers(front->session) != 0)
+        return error_set_errno(error, errno, "signal handlers");
+    GThread *helper = g_thread_new("read-ahead", raise_read_ahead, front);
+    int result = fuse_session_loop_mt(front->session, config);
+    fuse_loop_cfg_destroy(config);
+    fuse_remove_signal_handlers(front->session);
+    fuse_session_unmount(front->session);
+    g_thread_join(helper);
+    if (result < 0)
+        return error_set_errno(error, -result, "the session at %s ended", front->options.mount_point);
+    return TRUE;
+}
+
+/* Requests that run on a lane still use the session: they end first. */
+static void
+drain_lanes(Front *front)
+{
+    g_autoptr(GPtrArray) storages = storage_set_list(front->set);
+    for (guint i = 0; i < storages->len; i++)
+        worker_pool_drain(storage_get_lane(storages->pdata[i], STORAGE_LANE_CALLS));
+}
+
+void
+front_free(Front *front)
+{
+    if (front->session != NULL) {
+        drain_lanes(front);
+        front_handles_release_all(front);
+        tree_set_observer(front->tree, NULL);
+        front_notify_free(front->notify);
+        fuse_session_unmount(front->session);
+        fuse_session_destroy(front->session);
+        front_interrupt_free(front->interrupt);
+    }
+    front_handles_clear(front);
+    g_free((char *)front->options.mount_point);
+    g_free((char *)front->options.source);
+    g_free(front);
+}
