@@ -63,7 +63,10 @@ front_handles_release_all(Front *front)
 {
     GHashTableIter iter;
     gpointer handle, node;
-    while (g_hash_table_iter_init(&iter, front->handles), g_hash_table_iter_next(&iter, &handle, &node)) {
+    for (;;) {
+        g_hash_table_iter_init(&iter, front->handles);
+        if (!g_hash_table_iter_next(&iter, &handle, &node))
+            return;
         if (node == NULL) {
             front_handles_release_directory(front, handle);
             continue;

@@ -18,9 +18,11 @@ struct Front {
     FrontOptions options; /* strings owned */
     FrontNotify *notify;
     FrontInterrupt *interrupt;
-    gint64 started_us;  /* monotonic */
-    int inline_running; /* atomic: local calls that run on the threads that read /dev/fuse */
-    guint64 errors;     /* atomic: failures logged at level error or warning */
+    Lock handles_lock;
+    GHashTable *handles; /* open ones, see front_handles.h */
+    gint64 started_us;   /* monotonic */
+    int inline_running;  /* atomic: local calls that run on the threads that read /dev/fuse */
+    guint64 errors;      /* atomic: failures logged at level error or warning */
     guint64 failed_by_code[ERROR_CODE_COUNT]; /* atomic */
     int readdirplus, large_read_ahead;        /* atomic: fast paths in force, for status */
 };
