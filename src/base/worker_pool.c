@@ -29,6 +29,7 @@ typedef struct Worker {
 struct WorkerPool {
     char name[12];
     guint max_threads;
+    gint64 idle_us;
     Lock lock; /* guards all below */
     TaskQueue waiting;
     Worker *idle, *spare;
@@ -46,10 +47,17 @@ worker_pool_new(const char *name, guint max_threads)
     WorkerPool *pool = g_new0(WorkerPool, 1);
     g_strlcpy(pool->name, name, sizeof(pool->name));
     pool->max_threads = CLAMP(max_threads, 1, 1024);
+    pool->idle_us = IDLE_US;
     pool->workers = g_ptr_array_new();
     lock_init(&pool->lock);
     condition_init(&pool->quiet);
     return pool;
+}
+
+void
+worker_pool_set_idle_us(WorkerPool *pool, gint64 idle_us)
+{
+    pool->idle_us = idle_us;
 }
 
 static Worker *
@@ -83,7 +91,7 @@ wait_for_task(WorkerPool *pool, Worker *worker, Task *out_task) REQUIRES(pool->l
     worker->task.run = NULL;
     worker->below = pool->idle;
     pool->idle = worker;
-    gint64 deadline_us = g_get_monotonic_time() + IDLE_US;
+    gint64 deadline_us = g_get_monotonic_time() + pool->idle_us;
     while (!worker->task.run && !pool->ending) {
         gboolean in_time = condition_wait(&worker->woken, &pool->lock, deadline_us);
         if (worker->task.run || in_time)

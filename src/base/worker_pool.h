@@ -14,6 +14,10 @@ typedef void (*WorkerTask)(gpointer data);
 /* name: up to 11 bytes, for thread names. max_threads 1..1024. */
 WorkerPool *worker_pool_new(const char *name, guint max_threads);
 
+/* How long a thread waits for work before it ends: 10 s unless this is called, before the first push. One
+ * thread stays for ever. */
+void worker_pool_set_idle_us(WorkerPool *pool, gint64 idle_us);
+
 /* Never blocks. `data` is handed to the task as it is. */
 void worker_pool_push(WorkerPool *pool, WorkerTask task, gpointer data);
 
