@@ -155,6 +155,7 @@ create_users() {
 start() {
     local osds=${OSDS:-1} store=${STORE:-memstore}
     [[ $store == memstore || $store == bluestore ]] || die "STORE is memstore or bluestore, not $store"
+    [ -z "${TLS:-}" ] || [ -r "$TLS" ] || die "there is no certificate $TLS"
     begin_start "$@"
     FSID=$(cat /proc/sys/kernel/random/uuid)
     configure "$osds" "$store"

@@ -98,7 +98,12 @@ begin_start() {
     mkdir -p "$DIR/log"
     [ -z "$(compgen -G "$DIR/*.pid")" ] || die "something was started in $DIR and not stopped"
     trap 'start_failed' EXIT
-    if [ -n "${2:-}" ]; then PORT=$2; else take_ports; fi
+    if [ -n "${2:-}" ]; then
+        PORT=$2
+        block_is_free "$PORT" "$(used_ports)" || { echo "somebody listens on port $PORT or one of the next" >&2; return 1; }
+    else
+        take_ports
+    fi
     echo "$PORT" >"$DIR/port"
 }
 
@@ -141,9 +146,9 @@ answers() {
 
 # --- ports
 
-# Prints every local TCP port in use, as hexadecimal text.
+# Prints every local TCP port that somebody listens on, as hexadecimal text.
 used_ports() {
-    cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '{ sub(/.*:/, "", $2); print $2 }' | sort -u
+    cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4 == "0A" { sub(/.*:/, "", $2); print $2 }' | sort -u
 }
 
 # block_is_free PORT USED-PORTS
