@@ -1,0 +1,10 @@
+"""The servers' own tests use the fixtures of the mount tests."""
+
+import os
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "mount"))
+os.environ["NO_PROXY"] = "127.0.0.1,localhost"
+
+from harness.fixtures import *  # noqa: E402, F403  (pytest finds fixtures by their names here)
