@@ -41,6 +41,8 @@ struct WorkerPool {
     Condition quiet;        /* nothing waits or runs, or a thread has ended */
 };
 
+static _Thread_local WorkerPool *current;
+
 WorkerPool *
 worker_pool_new(const char *name, guint max_threads)
 {
@@ -128,6 +130,7 @@ run_worker(gpointer data)
     Worker *worker = data;
     WorkerPool *pool = worker->pool;
     Task task;
+    current = pool;
     lock_acquire(&pool->lock);
     while (next_task(pool, worker, &task)) {
         lock_release(&pool->lock);
@@ -232,6 +235,12 @@ worker_pool_drain(WorkerPool *pool)
     lock_acquire(&pool->lock);
     wait_until_quiet(pool);
     lock_release(&pool->lock);
+}
+
+gboolean
+worker_pool_is_current(WorkerPool *pool)
+{
+    return current == pool;
 }
 
 static void

@@ -26,6 +26,8 @@ void worker_pool_get_load(WorkerPool *pool, guint *out_waiting, guint *out_runni
 
 /* Blocks until everything pushed has run, including what running tasks push. Not from a task of this pool. */
 void worker_pool_drain(WorkerPool *pool);
+/* TRUE in a task of this pool: what must not wait for the pool asks this. */
+gboolean worker_pool_is_current(WorkerPool *pool);
 /* Drains, ends the threads, frees. */
 void worker_pool_free(WorkerPool *pool);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(WorkerPool, worker_pool_free)
