@@ -38,6 +38,12 @@ typedef struct {
     GPtrArray *storages; /* StorageSettings *, in file order; may be empty */
 } Settings;
 
+void settings_free_storage(StorageSettings *storage);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(StorageSettings, settings_free_storage)
+StorageSettings *settings_copy_storage(const StorageSettings *storage);
+/* TRUE when a Storage made from one would do for the other. */
+gboolean settings_equal_storage(const StorageSettings *a, const StorageSettings *b);
+
 /* `path` NULL: $XDG_CONFIG_HOME/storagefs/storagefs.conf (~/.config), else /etc/storagefs/storagefs.conf.
  * Fails: NOT_FOUND (says which places were looked at), DENIED, BAD_CONFIG. */
 Settings *settings_load(const char *path, GError **error);
