@@ -18,6 +18,8 @@
 #define FILE_MAX_BYTES (1u << 20)
 #define KEY_MAX_BYTES 64u
 #define BLANKS " \t"
+/* An array that was never given room has no terminator either. */
+#define new_name_array() g_ptr_array_new_null_terminated(1, NULL, TRUE)
 
 typedef struct {
     int line;
@@ -77,7 +79,7 @@ new_file(const char *path)
     file->path = g_strdup(path);
     file->directory = g_canonicalize_filename(directory, NULL);
     file->sections = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, free_section);
-    file->names = g_ptr_array_new_null_terminated(0, NULL, TRUE);
+    file->names = new_name_array();
     return file;
 }
 
@@ -135,7 +137,7 @@ scan_header(ConfigFile *file, const char *text, int line, Section **current, GEr
         return FALSE;
     Section *section = g_new0(Section, 1);
     section->line = line;
-    section->keys = g_ptr_array_new_null_terminated(0, NULL, TRUE);
+    section->keys = new_name_array();
     section->entries = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, free_entry);
     section->name = g_steal_pointer(&name);
     g_hash_table_insert(file->sections, section->name, section);

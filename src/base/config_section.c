@@ -93,7 +93,7 @@ fail_unknown(const char *place, const char *section, const char *name, const Con
 {
     if (strlen(name) > SHOWN_KEY_MAX_BYTES)
         return fail_at(place, error, "no key of [%s] stands before '='", section);
-    g_autoptr(GPtrArray) names = g_ptr_array_new_null_terminated(0, NULL, TRUE);
+    g_autoptr(GPtrArray) names = g_ptr_array_new_null_terminated(1, NULL, TRUE);
     for (; *tables; tables++)
         for (const ConfigKey *key = *tables; key->name; key++)
             g_ptr_array_add(names, (gpointer)key->name);
