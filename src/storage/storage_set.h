@@ -37,7 +37,7 @@ char *storage_set_get_default_name(StorageSet *set);
 gboolean storage_set_set_default(StorageSet *set, const char *name, GError **error);
 
 /* Takes over a re-read configuration: unchanged storages stay the same Storage, others appear, change,
- * disappear. All or nothing. Names that went (their handles keep their references) and appeared are given.
+ * disappear (their handles keep their references). All or nothing; the generation tells those above.
  * Fails: BAD_CONFIG (moved names as above). */
 gboolean storage_set_reload(StorageSet *set, const Settings *settings, GError **error);
 

@@ -1,0 +1,262 @@
+/* Getting to know the endpoint in the background: making create_containers and probing, again after a
+ * back-off when something was missing. */
+#include "src/storage/storage_private.h"
+
+#include <string.h>
+
+#define MAXIMUM_CONNECT_US (10 * (gint64)G_USEC_PER_SEC)
+#define FIRST_RECONNECT_US (1 * (gint64)G_USEC_PER_SEC)
+#define MAXIMUM_RECONNECT_US (60 * (gint64)G_USEC_PER_SEC)
+
+static void
+wake_waiters(gpointer data)
+{
+    Storage *storage = data;
+    lock_acquire(&storage->lock);
+    condition_wake_all(&storage->changed);
+    lock_release(&storage->lock);
+}
+
+/* Waits while the background task runs and `container` is among the missing ones (NULL: while it runs). */
+static gboolean
+wait_while_running(Storage *storage, Call *call, const char *container, GError **error)
+{
+    guint wake = call_add_wake(call, wake_waiters, storage);
+    gboolean waiting = TRUE, good = TRUE;
+    lock_acquire(&storage->lock);
+    while (waiting && good) {
+        waiting = atomic_load(&storage->connection) == CONNECTION_RUNNING &&
+                  (!container || g_hash_table_contains(storage->missing, container));
+        good = !waiting || call_check(call, error);
+        if (waiting && good)
+            condition_wait(&storage->changed, &storage->lock, call_get_deadline_us(call));
+    }
+    lock_release(&storage->lock);
+    call_remove_wake(call, wake);
+    return good;
+}
+
+void
+storage_forget_missing(Storage *storage, const char *container)
+{
+    lock_acquire(&storage->lock);
+    g_hash_table_remove(storage->missing, container);
+    condition_wake_all(&storage->changed);
+    lock_release(&storage->lock);
+}
+
+static gboolean
+is_missing(Storage *storage, const char *container)
+{
+    lock_acquire(&storage->lock);
+    gboolean missing = g_hash_table_contains(storage->missing, container);
+    lock_release(&storage->lock);
+    return missing;
+}
+
+/* Looks first: some services reset the rights of a container that is created again. */
+static gboolean
+make_container(Storage *storage, Call *call, const char *container, GError **error)
+{
+    const Driver *driver = storage->settings->driver;
+    ContainerInfo info = {0};
+    StorageAttempt attempt;
+    storage_attempt_begin_now(&attempt, storage, call, container);
+    while (TRUE) {
+        if (driver->stat_container(storage->instance, call, container, &info, &attempt.failure))
+            break;
+        gboolean absent = error_is(attempt.failure, ERROR_NOT_FOUND);
+        if (absent)
+            g_clear_error(&attempt.failure);
+        if (absent && driver->create_container(storage->instance, call, container, &attempt.failure))
+            break;
+        if (error_is(attempt.failure, ERROR_EXISTS))
+            break;
+        if (!storage_attempt_again(&attempt, error))
+            return FALSE;
+    }
+    g_free(info.name);
+    storage_forget_missing(storage, container);
+    return storage_attempt_done(&attempt);
+}
+
+/* All that can be made; the first failure is told. */
+static gboolean
+make_containers(Storage *storage, Call *call, GError **error)
+{
+    g_autoptr(GError) first = NULL;
+    for (char **name = storage->settings->create_containers; name && *name; name++) {
+        if (!is_missing(storage, *name))
+            continue;
+        g_autoptr(GError) failure = NULL;
+        if (!make_container(storage, call, *name, &failure) && !first)
+            first = g_steal_pointer(&failure);
+    }
+    if (!first)
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&first));
+    return FALSE;
+}
+
+/* A container that the configuration lets us write in, NULL when it names none. */
+static const char *
+get_writable_container(Storage *storage)
+{
+    const StorageSettings *settings = storage->settings;
+    if (settings->read_only)
+        return NULL;
+    for (char **name = settings->create_containers; name && *name; name++) {
+        if (!is_missing(storage, *name))
+            return *name;
+    }
+    return settings->containers ? settings->containers[0] : NULL;
+}
+
+static gboolean
+probe(Storage *storage, Call *call, const char *container, GError **error)
+{
+    const Driver *driver = storage->settings->driver;
+    Capabilities found;
+    StorageAttempt attempt;
+    if (!driver->probe)
+        return TRUE;
+    storage_attempt_begin_now(&attempt, storage, call, NULL);
+    while (!driver->probe(storage->instance, call, container, &found, &attempt.failure)) {
+        if (!storage_attempt_again(&attempt, error))
+            return FALSE;
+    }
+    if (container) {
+        lock_acquire(&storage->lock);
+        storage->write_probed = TRUE;
+        lock_release(&storage->lock);
+    }
+    return storage_attempt_done(&attempt);
+}
+
+static void
+finish(Storage *storage, gboolean reached, GError *failure)
+{
+    atomic_store(&storage->state, reached ? STORAGE_UP : STORAGE_DOWN);
+    lock_acquire(&storage->lock);
+    GError *old = storage->connect_error;
+    storage->connect_error = failure;
+    storage->connect_failures = failure ? storage->connect_failures + 1 : 0;
+    gint64 delay_us = FIRST_RECONNECT_US << MIN(storage->connect_failures, 6);
+    storage->next_connect_us = g_get_monotonic_time() + MIN(delay_us, MAXIMUM_RECONNECT_US);
+    atomic_store(&storage->connection, failure ? CONNECTION_FAILED : CONNECTION_DONE);
+    condition_wake_all(&storage->changed);
+    lock_release(&storage->lock);
+    g_clear_error(&old);
+}
+
+/* Holds no reference: the storage frees this pool before itself. */
+static void
+run_connect(gpointer data)
+{
+    Storage *storage = data;
+    g_autoptr(Call) call =
+        call_new_child(storage->lifetime, MIN(storage->settings->timeout_us / 2, MAXIMUM_CONNECT_US));
+    g_autoptr(GError) failure = NULL;
+    g_autoptr(GError) probe_failure = NULL;
+    gboolean made = make_containers(storage, call, &failure);
+    gboolean probed = probe(storage, call, get_writable_container(storage), &probe_failure);
+    finish(storage, probed,
+           !probed ? g_steal_pointer(&probe_failure)
+           : made  ? NULL
+                   : g_steal_pointer(&failure));
+}
+
+/* FALSE when the state is not one of those, or the time has not come. */
+static gboolean
+claim_connect(Storage *storage, ConnectionState from)
+{
+    lock_acquire(&storage->lock);
+    gboolean claimed = atomic_load(&storage->connection) == (int)from &&
+                       (from == CONNECTION_NEW || g_get_monotonic_time() >= storage->next_connect_us);
+    if (claimed)
+        atomic_store(&storage->connection, CONNECTION_RUNNING);
+    lock_release(&storage->lock);
+    return claimed;
+}
+
+void
+storage_connect(Storage *storage)
+{
+    if (!claim_connect(storage, CONNECTION_NEW))
+        return;
+    /* A file system answers at once, and its files are used without asking here. */
+    if (storage_is_file_system(storage))
+        run_connect(storage);
+    else
+        worker_pool_push(storage->background, run_connect, storage);
+}
+
+void
+storage_heal(Storage *storage)
+{
+    if (atomic_load(&storage->connection) == CONNECTION_FAILED && claim_connect(storage, CONNECTION_FAILED))
+        worker_pool_push(storage->background, run_connect, storage);
+}
+
+gboolean
+storage_wait_connected(Storage *storage, Call *call, GError **error)
+{
+    storage_connect(storage);
+    storage_heal(storage);
+    if (!wait_while_running(storage, call, NULL, error))
+        return FALSE;
+    lock_acquire(&storage->lock);
+    GError *failure = storage->connect_error ? g_error_copy(storage->connect_error) : NULL;
+    lock_release(&storage->lock);
+    if (!failure)
+        return TRUE;
+    g_propagate_error(error, failure);
+    return FALSE;
+}
+
+gboolean
+storage_await_container(Storage *storage, Call *call, const char *container, GError **error)
+{
+    if (atomic_load(&storage->connection) != CONNECTION_RUNNING ||
+        (container && !is_missing(storage, container)))
+        return TRUE;
+    if (!container && storage->settings->create_containers[0] == NULL)
+        return TRUE;
+    return wait_while_running(storage, call, container, error);
+}
+
+void
+storage_await_capabilities(Storage *storage, Call *call, Capabilities *out)
+{
+    storage_heal(storage);
+    if (atomic_load(&storage->connection) == CONNECTION_RUNNING)
+        wait_while_running(storage, call, NULL, NULL);
+    storage_get_capabilities(storage, out);
+}
+
+static gboolean
+claim_write_probe(Storage *storage)
+{
+    lock_acquire(&storage->lock);
+    gboolean claimed = !storage->write_probed;
+    storage->write_probed = TRUE;
+    lock_release(&storage->lock);
+    return claimed;
+}
+
+void
+storage_await_conditions(Storage *storage, Call *call, const char *container, Capabilities *out)
+{
+    storage_await_capabilities(storage, call, out);
+    if (!storage->settings->driver->probe || !claim_write_probe(storage))
+        return;
+    /* One try: without an answer the preset's values stand, and the write itself will report. */
+    g_autoptr(GError) failure = NULL;
+    if (!storage->settings->driver->probe(storage->instance, call, container, out, &failure)) {
+        log_debug("%s: conditions could not be tried: %s", storage->settings->name, failure->message);
+        lock_acquire(&storage->lock);
+        storage->write_probed = FALSE;
+        lock_release(&storage->lock);
+    }
+    storage_get_capabilities(storage, out);
+}

@@ -1,0 +1,110 @@
+/* Inside storage*.c only: what a Storage is made of, and the frame around each driver call.
+ *
+ *     StorageAttempt attempt;
+ *     if (!storage_attempt_begin(&attempt, storage, call, container, key, error))
+ *         return FALSE;
+ *     while (!driver->stat_object(instance, call, container, key, out, &attempt.failure)) {
+ *         if (!storage_attempt_again(&attempt, error))
+ *             return FALSE;
+ *     }
+ *     return storage_attempt_done(&attempt);
+ */
+#pragma once
+
+#include "src/base/lock.h"
+#include "src/storage/storage.h"
+
+#include <glib.h>
+#include <stdatomic.h>
+
+typedef enum {
+    CONNECTION_NEW,     /* storage_connect() was not called */
+    CONNECTION_RUNNING, /* the background task is on its way */
+    CONNECTION_DONE,
+    CONNECTION_FAILED /* something is missing; the next operation after next_connect_us starts it again */
+} ConnectionState;
+
+struct Storage {
+    atomic_uint references;
+    StorageSettings *settings;
+    DriverInstance *instance;
+    char *place;
+    guint64 id;
+    WorkerPool *calls, *transfers;
+    WorkerPool *background; /* one thread, for connecting */
+    Call *lifetime;         /* cancelled when the last reference goes */
+    _Atomic guint64 requests, retries, failures, body_bytes_sent, body_bytes_received;
+    atomic_int state;      /* StorageState */
+    atomic_int connection; /* ConnectionState; changes under the lock */
+
+    Lock lock; /* guards all below */
+    Condition changed;
+    GHashTable *missing; /* set of create_containers that are not known to exist yet */
+    GError *connect_error;
+    guint connect_failures;
+    gint64 next_connect_us;
+    gboolean write_probed; /* the driver has had a container to try conditions in */
+    char *last_error;
+    gint64 last_error_at_us;
+};
+
+/* One operation and its repetitions. */
+typedef struct {
+    Storage *storage;
+    Call *call;
+    const char *container, *key; /* for messages; may be NULL */
+    guint failures;
+    gint64 deadline_us;
+    GError *failure; /* where the driver's call puts its error */
+} StorageAttempt;
+
+/* Checks that the container is one of those shown, and waits until it is made when it is one to be made. */
+gboolean storage_attempt_begin(StorageAttempt *attempt, Storage *storage, Call *call, const char *container,
+                               const char *key, GError **error);
+/* The same without waiting: for what the background task does. */
+void storage_attempt_begin_now(StorageAttempt *attempt, Storage *storage, Call *call, const char *container);
+/* Takes attempt->failure: waits and returns TRUE when the request is to be repeated, else hands it on. */
+gboolean storage_attempt_again(StorageAttempt *attempt, GError **error);
+/* Always TRUE. Drops a failure that turned out to be none. */
+gboolean storage_attempt_done(StorageAttempt *attempt);
+
+/* READ_ONLY for a storage that is; UNSUPPORTED when `offered` is FALSE. */
+gboolean storage_check_writable(Storage *storage, GError **error);
+gboolean storage_check_offered(Storage *storage, gboolean offered, const char *what, GError **error);
+gboolean storage_is_shown(Storage *storage, const char *container);
+
+/* Starts connecting again when that is due. */
+void storage_heal(Storage *storage);
+/* Waits while `container` (NULL: any) is being made. Fails only when the call ends. */
+gboolean storage_await_container(Storage *storage, Call *call, const char *container, GError **error);
+/* As storage_await_capabilities(), and lets the driver try conditions in `container` if it never could. */
+void storage_await_conditions(Storage *storage, Call *call, const char *container, Capabilities *out);
+void storage_forget_missing(Storage *storage, const char *container);
+
+/* What a write leaves behind when it has happened. */
+typedef struct {
+    guint64 size_bytes;
+    gboolean any_size;
+    const WriteOptions *options; /* metadata, and the condition as it was asked for */
+} StorageExpectation;
+
+typedef gboolean (*StorageWriteStep)(gpointer data, ObjectInfo *out_info, GError **failure);
+
+/* Repeats `step` until it is done, and never takes a lost reply for a refusal or does twice what a condition
+ * allows once. out_info: empty. */
+gboolean storage_write_surely(StorageAttempt *attempt, const StorageExpectation *expected,
+                              StorageWriteStep step, gpointer data, ObjectInfo *out_info, GError **error);
+/* Best effort where the service has no conditions: looks, and refuses as the service would have. */
+gboolean storage_check_condition(Storage *storage, Call *call, const char *container, const char *key,
+                                 const WriteOptions *options, GError **error);
+
+/* Drops from `options` the condition that the service would ignore on a write (or commit), after having
+ * looked. */
+gboolean storage_prepare_condition(Storage *storage, Call *call, const char *container, const char *key,
+                                   gboolean commit, WriteOptions *options, GError **error);
+
+static inline gboolean
+storage_has_condition(const WriteOptions *options)
+{
+    return options && (options->if_absent || options->if_etag);
+}
