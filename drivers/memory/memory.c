@@ -120,7 +120,7 @@ static const Capabilities capabilities = {
     .maximum_object_bytes = TIB,
     .maximum_parts = 10000,
     .list_page_limit = 1000,
-    .maximum_key_bytes = 1024,
+    .maximum_key_bytes = MEMORY_OBJECT_MAXIMUM_KEY_BYTES,
     .maximum_metadata_bytes = 2048,
 };
 
@@ -231,11 +231,7 @@ check_container_name(DriverInstance *instance, const char *name, GError **error)
 static gboolean
 check_key(DriverInstance *instance, const char *key, GError **error)
 {
-    if (*key == '\0')
-        return fail_name("key", key, "is empty", error);
-    if (strlen(key) > capabilities.maximum_key_bytes)
-        return fail_name("key", key, "is longer than 1024 bytes", error);
-    return TRUE;
+    return memory_object_check_key(key, error);
 }
 
 static gboolean

@@ -7,6 +7,17 @@
 #define LOAD_CHUNK_BYTES (1u << 20)
 
 gboolean
+memory_object_check_key(const char *key, GError **error)
+{
+    gsize length = strlen(key);
+    if (length >= 1 && length <= MEMORY_OBJECT_MAXIMUM_KEY_BYTES)
+        return TRUE;
+    g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_NAME,
+                "key '%s' has %" G_GSIZE_FORMAT " bytes, not 1 to 1024", key, length);
+    return FALSE;
+}
+
+gboolean
 memory_object_require(gboolean capability, const char *what, GError **error)
 {
     if (!capability)
@@ -192,6 +203,7 @@ memory_object_write(DriverInstance *instance, Call *call, const char *container,
     MemoryInstance *memory = (MemoryInstance *)instance;
     MemoryHit hit;
     if (!memory_fault_enter(memory->store, MEMORY_WRITE_OBJECT, key, call, &hit, error) ||
+        !memory_object_check_key(key, error) ||
         !check_size(source->size_bytes, memory->capabilities.maximum_put_bytes, container, key, error))
         return FALSE;
     MemoryBlob *blob = memory_object_load(memory, source, call, error);
@@ -233,6 +245,7 @@ memory_object_copy(DriverInstance *instance, Call *call, const CopySource *sourc
     MemoryInstance *memory = (MemoryInstance *)instance;
     MemoryHit hit;
     if (!memory_fault_enter(memory->store, MEMORY_COPY_OBJECT, key, call, &hit, error) ||
+        !memory_object_check_key(key, error) ||
         !memory_object_require(memory->capabilities.copy_object, "copy_object", error))
         return FALSE;
     g_autoptr(MemoryObject) from = memory_object_get_source(memory, source, error);

@@ -27,7 +27,11 @@ gboolean memory_object_set_metadata(DriverInstance *instance, Call *call, const 
                                     const char *key, const char *if_etag, const char *content_type,
                                     Metadata *metadata, ObjectInfo *out_info, GError **error);
 
-/* Shared with memory_upload.c. */
+/* Shared with memory.c and memory_upload.c. */
+
+/* 1..1024 bytes. Fails: BAD_NAME. */
+#define MEMORY_OBJECT_MAXIMUM_KEY_BYTES 1024
+gboolean memory_object_check_key(const char *key, GError **error);
 
 /* The bytes of a source. Fails: NO_SPACE, what source->read fails with, CANCELLED, TIMEOUT. */
 MemoryBlob *memory_object_load(MemoryInstance *memory, const ByteSource *source, Call *call, GError **error);

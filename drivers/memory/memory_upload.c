@@ -29,6 +29,7 @@ memory_upload_begin(DriverInstance *instance, Call *call, const char *container,
     MemoryStore *store = memory->store;
     MemoryHit hit;
     if (!memory_fault_enter(store, MEMORY_BEGIN_UPLOAD, key, call, &hit, error) ||
+        !memory_object_check_key(key, error) ||
         !memory_object_require(memory->capabilities.multipart, "multipart", error))
         return FALSE;
     g_autofree char *id = NULL;
