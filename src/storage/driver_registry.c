@@ -1,6 +1,7 @@
 /* The drivers that are built in. A new one is one include and one line here. */
 #include "src/storage/driver_registry.h"
 
+#include "drivers/local/local.h"
 #include "drivers/memory/memory.h"
 
 #include <pthread.h>
@@ -8,6 +9,7 @@
 
 static const Driver *const DRIVERS[] = {
     &memory_driver,
+    &local_driver,
 };
 
 static GPtrArray *names;
