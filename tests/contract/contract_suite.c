@@ -1,0 +1,65 @@
+/* contract_suite DRIVER [KEY=VALUE]... [without-openat2]: the driver contract, tried on one storage.
+ *
+ * The configuration is made of the arguments (local gets a temporary base directory), or, when
+ * STORAGEFS_CONTRACT_CONFIG names a file, it is that file's one [storage NAME] section: for endpoints that
+ * the caller has started.
+ */
+#include "drivers/local/local.h"
+#include "tests/contract/contract.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+
+static char *
+write_config(const char *folder, int argc, char **argv)
+{
+    g_autoptr(GString) text = g_string_new("[storage contract]\n");
+    char *path = g_build_filename(folder, "storagefs.conf", NULL);
+    GError *error = NULL;
+    g_string_append_printf(text, "driver = %s\n", argv[1]);
+    if (g_str_equal(argv[1], "local"))
+        g_string_append_printf(text, "path = %s/base\ncreate_path = yes\n", folder);
+    for (int i = 2; i < argc; i++) {
+        if (strchr(argv[i], '=') != NULL)
+            g_string_append_printf(text, "%s\n", argv[i]);
+    }
+    g_file_set_contents(path, text->str, -1, &error);
+    g_assert_no_error(error);
+    return path;
+}
+
+static void
+add_tests(void)
+{
+    contract_add_containers();
+    contract_add_objects();
+    contract_add_metadata();
+    contract_add_list();
+    contract_add_conditions();
+    contract_add_copies();
+    contract_add_multipart();
+    contract_add_calls();
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    const char *given = g_getenv("STORAGEFS_CONTRACT_CONFIG");
+    if (argc < 2 && given == NULL)
+        g_error("usage: contract_suite DRIVER [KEY=VALUE]... [without-openat2]");
+    g_autofree char *folder = g_dir_make_tmp("storagefs-contract-XXXXXX", NULL);
+    g_autofree char *config = given != NULL ? g_strdup(given) : write_config(folder, argc, argv);
+    contract_open(config);
+    if (argc > 2 && g_str_equal(argv[argc - 1], "without-openat2"))
+        local_disable_openat2(contract.instance);
+    add_tests();
+    int status = g_test_run();
+    contract_close();
+    if (given == NULL)
+        g_unlink(config);
+    g_autofree char *base = g_build_filename(folder, "base", NULL);
+    g_rmdir(base);
+    g_rmdir(folder);
+    return status;
+}
