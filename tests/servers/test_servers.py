@@ -3,6 +3,8 @@
 import concurrent.futures
 import os
 import pathlib
+import shutil
+import signal
 import subprocess
 import sys
 import urllib.error
@@ -186,6 +188,7 @@ def start(tmp_path_factory):
         pids = pids_of(directory)
         run(SERVERS / script, "stop", directory)
         assert not any(map(is_alive, pids)) and not pids_of(directory)
+        shutil.rmtree(directory)
 
 
 def http_get(port, path="/"):
@@ -217,13 +220,23 @@ def test_three_osds_survive_the_death_of_one(start):
     assert len(pids_of(directory)) == 5
 
 
-def test_tls_of_the_gateway(start, tmp_path):
-    both, certificate = tmp_path / "both.pem", tmp_path / "certificate.pem"
-    run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
-        "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", tmp_path / "key.pem", "-out", certificate)
-    both.write_text(certificate.read_text() + (tmp_path / "key.pem").read_text())
-    directory = start("ceph.sh", TLS=str(both))
-    run("curl", "--silent", "--fail", "--cacert", certificate, f"https://localhost:{port_of(directory) + 3}/")
+def test_tls_of_the_gateway_and_of_the_proxy(own_server, certificate):
+    server = own_server("ceph", TLS=str(certificate.both))
+    run("curl", "--silent", "--fail", "--cacert", certificate.authority, f"https://localhost:{server.port + 1}/")
+    with server.counted(tls_file=certificate.both) as proxy:
+        run("curl", "--silent", "--fail", "--cacert", certificate.authority, proxy.endpoint)
+        assert proxy.counts() == {"ListBuckets": 1}
+
+
+def test_a_gateway_of_the_tests_own_can_be_stopped_and_killed(own_server):
+    server = own_server("ceph")
+    name = server.new_bucket()
+    server.send_signal("rgw", signal.SIGSTOP)
+    run("curl", "--silent", "--max-time", 0.5, server.endpoint, check=28)
+    server.send_signal("rgw", signal.SIGCONT)
+    assert name in server.bucket_names()
+    run(SERVERS / "ceph.sh", "restart-rgw", server.directory)
+    assert name in server.bucket_names()
 
 
 def test_nginx_serves_files_and_canned_errors(start):
