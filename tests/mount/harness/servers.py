@@ -217,10 +217,10 @@ class ServerPool:
         return self.servers[name]
 
     def stop(self):
-        if self.is_shared:
-            return
         for process in self.starting.values():
             process.wait()
+        if self.is_shared:
+            return
         run(SERVERS / "stop-all.sh", self.directory)
         shutil.rmtree(self.directory, ignore_errors=True)
         self.guard.release()
