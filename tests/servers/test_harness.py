@@ -36,15 +36,21 @@ STORAGES = {"store": {"driver": "s3", "secret_access_key": "topsecretvalue", "fo
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the stand-in mounts a tmpfs, which needs root")
 
 
-@pytest.fixture
-def stand_in(tmp_path):
-    program = tmp_path / "stand-in"
+@pytest.fixture(scope="session")
+def storagefs_binary(tmp_path_factory):
+    """In this file every fixture of the harness gets the stand-in."""
+    program = tmp_path_factory.mktemp("program") / "stand-in"
     program.write_text(STAND_IN)
     program.chmod(0o755)
+    return program
+
+
+@pytest.fixture
+def stand_in(storagefs_binary, tmp_path):
     made = []
 
     def make(**environment):
-        made.append(Mount(program, tmp_path / "m", STORAGES, {"freshness": 0}, environment=environment))
+        made.append(Mount(storagefs_binary, tmp_path / "m", STORAGES, {"freshness": 0}, environment=environment))
         return made[-1]
 
     yield make
@@ -122,6 +128,33 @@ def test_a_daemon_that_was_killed_needs_no_clean_end(stand_in):
     mount.kill()
     assert not is_alive(pid) and not is_mounted(mount.point)
     mount.close()
+
+
+def test_each_storage_is_mounted_with_a_container_that_is_ready(each_storage):
+    case, keys = each_storage, each_storage.mount.storages["store"]
+    assert is_mounted(case.mount.point) and case.path == case.mount.point / "store" / case.container
+    assert f"folders = {'yes' if case.kind == 'ceph-folders' else 'no'}\n" in case.mount.configuration_file.read_text()
+    if case.kind == "memory":
+        assert keys["create_containers"] == case.container
+    elif case.kind == "local":
+        assert (keys["path"] / case.container).is_dir()
+    else:
+        assert case.server.name in case.kind and keys["endpoint"] == case.server.endpoint
+        assert case.container in case.server.bucket_names()
+        assert case.mount.secrets() == {case.server.secret_key}
+
+
+@pytest.fixture
+def ended_mounts():
+    """Filled by a test; after the test and its mounts, none of them runs any more."""
+    mounts = []
+    yield mounts
+    assert mounts and not any(mount.is_running() or is_mounted(mount.point) or mount.directory.exists() for mount in mounts)
+
+
+def test_all_mounts_of_a_test_are_ended(ended_mounts, mount):
+    ended_mounts += [mount(STORAGES), mount(STORAGES, start=False), mount(STORAGES, options={"freshness": "2s"})]
+    assert [made.is_running() for made in ended_mounts] == [True, False, True]
 
 
 def test_the_environment_is_hermetic_and_takes_what_is_asked_for(stand_in, monkeypatch):

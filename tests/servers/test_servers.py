@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 from harness.files import random_bytes
 from harness.process import SERVERS, is_alive, run, wait_until
+from harness.servers import missing_programs
 
 WRONG = '"00000000000000000000000000000000"'
 PART = 5 << 20
@@ -172,12 +173,17 @@ def pids_of(directory):
     return [int(file.read_text().split()[0]) for file in pathlib.Path(directory).glob("*.pid")]
 
 
+PROGRAMS = {"ceph.sh": ["radosgw"], "swift.sh": ["swift-proxy-server"], "nginx.sh": ["nginx"]}
+
+
 @pytest.fixture
 def start(tmp_path_factory):
     """start(script, **environment): runs `script start` in a new directory, which is stopped after the test."""
     started = []
 
     def begin(script, *arguments, check=True, **environment):
+        if reason := missing_programs(*PROGRAMS[script]):
+            pytest.skip(reason)
         directory = tmp_path_factory.mktemp("s")
         started.append((script, directory))
         done = run(SERVERS / script, "start", directory, *arguments, check=check, env={**os.environ, **environment})
@@ -287,7 +293,7 @@ def test_the_port_block_is_free_again_after_the_stop(start):
     first = start("nginx.sh")
     port = port_of(first)
     only = f"{port}-{port + 99}"
-    directory, done = start("nginx.sh", check=False, STORAGEFS_TEST_PORTS=only)
+    _, done = start("nginx.sh", check=False, STORAGEFS_TEST_PORTS=only)
     assert done.returncode == 1 and "no 100 free ports" in done.stderr
     run(SERVERS / "nginx.sh", "stop", first)
     assert port_of(start("nginx.sh", STORAGEFS_TEST_PORTS=only)) == port

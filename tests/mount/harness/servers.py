@@ -83,7 +83,8 @@ class S3Server:
         os.kill(int((self.directory / f"{process}.pid").read_text().split()[0]), number)
 
 
-def _missing(*programs):
+def missing_programs(*programs):
+    """What to say when one of these programs is absent; None if all are there."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     absent = [program for program in programs if not shutil.which(program, path=path)]
     return f"not installed: {', '.join(absent)} (scripts/lib/install test)" if absent else None
@@ -93,7 +94,7 @@ CEPH_PROGRAMS = ("radosgw", "radosgw-admin", "ceph-mon", "ceph-osd", "ceph", "mo
 
 
 def _ceph_missing():
-    return _missing(*CEPH_PROGRAMS)
+    return missing_programs(*CEPH_PROGRAMS)
 
 
 def _new_ceph_missing():
@@ -112,7 +113,7 @@ def _ceph_release():
 
 
 def _swift_missing():
-    return _missing("swift-proxy-server", "swift-account-server", "swift-container-server", "swift-object-server",
+    return missing_programs("swift-proxy-server", "swift-account-server", "swift-container-server", "swift-object-server",
                     "swift-ring-builder", "memcached")
 
 
