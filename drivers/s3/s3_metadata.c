@@ -1,0 +1,169 @@
+/* RFC 2047, section 2, words in both encodings; only base64 is written. See s3_metadata.h. */
+#include "drivers/s3/s3_metadata.h"
+
+#include "src/base/error.h"
+
+#include <string.h>
+
+/* An encoded word is at most 75 characters: "=?UTF-8?B?" + 60 of base64 + "?=". */
+#define WORD_BYTES 45u
+
+static gboolean
+is_plain(const char *text)
+{
+    gsize length = strlen(text);
+    if (length > 0 && (text[0] == ' ' || text[length - 1] == ' ' || strstr(text, "=?") || strstr(text, "  ")))
+        return FALSE;
+    for (gsize i = 0; i < length; i++) {
+        if (text[i] < 0x20 || text[i] > 0x7E)
+            return FALSE;
+    }
+    return TRUE;
+}
+
+/* How many bytes of `text` fit one word without cutting a character. */
+static gsize
+word_length(const char *text)
+{
+    gsize length = strlen(text);
+    if (length <= WORD_BYTES)
+        return length;
+    length = WORD_BYTES;
+    while (length > 1 && ((guchar)text[length] & 0xC0) == 0x80)
+        length--;
+    return length;
+}
+
+char *
+s3_metadata_encode(const char *text)
+{
+    if (is_plain(text))
+        return g_strdup(text);
+    GString *out = g_string_new(NULL);
+    while (*text) {
+        gsize length = word_length(text);
+        g_autofree char *base64 = g_base64_encode((const guchar *)text, length);
+        g_string_append_printf(out, "%s=?UTF-8?B?%s?=", out->len ? " " : "", base64);
+        text += length;
+    }
+    return g_string_free(out, FALSE);
+}
+
+static char *
+decode_quoted(const char *text, gsize length)
+{
+    GString *out = g_string_new(NULL);
+    for (gsize i = 0; i < length; i++) {
+        if (text[i] == '=' && i + 2 < length && g_ascii_isxdigit(text[i + 1]) &&
+            g_ascii_isxdigit(text[i + 2])) {
+            int byte = g_ascii_xdigit_value(text[i + 1]) * 16 + g_ascii_xdigit_value(text[i + 2]);
+            g_string_append_c(out, (char)byte);
+            i += 2;
+        } else {
+            g_string_append_c(out, (char)(text[i] == '_' ? ' ' : text[i]));
+        }
+    }
+    return g_string_free(out, FALSE);
+}
+
+/* One "=?UTF-8?X?...?=" at `*cursor`: its text, and the cursor after it; NULL when there is none. */
+static char *
+take_word(const char **cursor)
+{
+    static const char mark[] = "=?utf-8?";
+    const char *kind = *cursor + strlen(mark);
+    if (g_ascii_strncasecmp(*cursor, mark, strlen(mark)) != 0 || !kind[0] || kind[1] != '?')
+        return NULL;
+    const char *end = strstr(kind + 2, "?=");
+    if (!end)
+        return NULL;
+    g_autofree char *inside = g_strndup(kind + 2, (gsize)(end - kind - 2));
+    *cursor = end + 2;
+    if (g_ascii_toupper(kind[0]) == 'Q')
+        return decode_quoted(inside, strlen(inside));
+    gsize length = 0;
+    g_autofree guchar *bytes = g_base64_decode(inside, &length);
+    return g_strndup((const char *)bytes, length);
+}
+
+static gboolean
+decode_words(const char *value, GString *out)
+{
+    gboolean after_word = FALSE;
+    while (*value) {
+        const char *next = value;
+        /* Blanks between two words belong to neither. */
+        if (after_word)
+            next += strspn(next, " \t");
+        g_autofree char *word = take_word(&next);
+        if (word) {
+            g_string_append(out, word);
+            value = next;
+        } else {
+            g_string_append_c(out, *value++);
+        }
+        after_word = word != NULL;
+    }
+    return g_utf8_validate(out->str, (gssize)out->len, NULL);
+}
+
+char *
+s3_metadata_decode(const char *value)
+{
+    g_autoptr(GString) out = g_string_new(NULL);
+    if (strstr(value, "=?") && decode_words(value, out))
+        return g_string_free(g_steal_pointer(&out), FALSE);
+    return g_utf8_make_valid(value, -1);
+}
+
+static gboolean
+is_header_name(const char *name)
+{
+    for (const char *c = name; *c; c++) {
+        if (!g_ascii_isalnum(*c) && !strchr("!#$%&'*+-.^_`|~", *c))
+            return FALSE;
+    }
+    return *name != 0;
+}
+
+gboolean
+s3_metadata_append_headers(Metadata *metadata, gsize maximum_bytes, GPtrArray *headers, GError **error)
+{
+    GHashTableIter iterator;
+    gpointer name, value;
+    gsize total = 0;
+    if (!metadata)
+        return TRUE;
+    g_hash_table_iter_init(&iterator, metadata);
+    while (g_hash_table_iter_next(&iterator, &name, &value)) {
+        if (!is_header_name(name)) {
+            g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_NAME, "metadata name \"%.80s\" cannot be sent",
+                        (char *)name);
+            return FALSE;
+        }
+        g_autofree char *encoded = s3_metadata_encode(value);
+        total += strlen(name) + strlen(encoded);
+        g_ptr_array_add(headers, g_strconcat(S3_METADATA_PREFIX, name, ": ", encoded, NULL));
+    }
+    if (total <= maximum_bytes)
+        return TRUE;
+    g_set_error(error, STORAGEFS_ERROR, ERROR_TOO_LARGE,
+                "metadata of %" G_GSIZE_FORMAT " bytes, the service takes %" G_GSIZE_FORMAT, total,
+                maximum_bytes);
+    return FALSE;
+}
+
+Metadata *
+s3_metadata_from_headers(GHashTable *headers)
+{
+    Metadata *metadata = metadata_new();
+    GHashTableIter iterator;
+    gpointer name, value;
+    g_hash_table_iter_init(&iterator, headers);
+    while (g_hash_table_iter_next(&iterator, &name, &value)) {
+        if (g_str_has_prefix(name, S3_METADATA_PREFIX) && strlen(name) > strlen(S3_METADATA_PREFIX))
+            g_hash_table_replace(metadata, g_strdup((char *)name + strlen(S3_METADATA_PREFIX)),
+                                 s3_metadata_decode(value));
+    }
+    return metadata;
+}

@@ -1,0 +1,25 @@
+/* User metadata ↔ headers. Pure.
+ *
+ * Header values are US-ASCII; what is not goes as RFC 2047 words and is read back from them. Names come back
+ * in lower case.
+ */
+#pragma once
+
+#include "src/storage/driver.h"
+
+#include <glib.h>
+
+#define S3_METADATA_PREFIX "x-amz-meta-"
+
+/* Text as a header value: itself when that is safe, else RFC 2047 words. Caller frees. */
+char *s3_metadata_encode(const char *text);
+/* The text behind RFC 2047 words; what has none, or is not well-formed or not UTF-8 inside, as it stands,
+ * with bytes that are not UTF-8 replaced. Caller frees. */
+char *s3_metadata_decode(const char *value);
+
+/* Appends "x-amz-meta-NAME: VALUE" for each. metadata may be NULL. Fails: TOO_LARGE over maximum_bytes of
+ * names and values as sent, BAD_NAME for a name that is no header name. */
+gboolean s3_metadata_append_headers(Metadata *metadata, gsize maximum_bytes, GPtrArray *headers,
+                                    GError **error);
+/* The metadata among a reply's headers (lower-case name → value). Caller frees. */
+Metadata *s3_metadata_from_headers(GHashTable *headers);
