@@ -3,6 +3,7 @@
 
 #include "drivers/local/local.h"
 #include "drivers/memory/memory.h"
+#include "drivers/s3/s3.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 static const Driver *const DRIVERS[] = {
     &memory_driver,
     &local_driver,
+    &s3_driver,
 };
 
 static GPtrArray *names;
