@@ -7,10 +7,10 @@
  *   MNT/s/c/        a container; flat layout: one file per key; folder layout: '/' makes folders
  *
  * Everything in the tree is a Node, known to the kernel by its address; a Node lives while the kernel holds
- * lookups of it, something is open, or a child lives. Functions named *_ready() never do I/O and never wait; they
- * answer or say that they cannot, and the blocking twin is then called on a worker (tree_get_lane).
- * Times in TreeEntry say how long the kernel may keep what it is told; what changes earlier is announced through
- * TreeObserver. No function is called with a lock held, none calls the observer with one held.
+ * lookups of it, something is open, or a child lives. Functions named *_ready() never do I/O and never wait;
+ * they answer or say that they cannot, and the blocking twin is then called on a worker (tree_get_lane).
+ * Times in TreeEntry say how long the kernel may keep what it is told; what changes earlier is announced
+ * through TreeObserver. No function is called with a lock held, none calls the observer with one held.
  *
  * Storages that are file systems (driver local) are used in place: attributes, links, xattrs, renames are the
  * file's own (tree_files*.c). Object services go through src/object (tree_objects*.c). Both stand behind one
@@ -30,10 +30,11 @@
 typedef struct Tree Tree;
 typedef struct Node Node;
 
-/* What the kernel should forget. Called on any thread that is not serving a *_ready() function; the front queues
- * it to a thread of its own. Nodes are borrowed for the call: take what is needed (tree_node_ref). */
+/* What the kernel should forget. Called on any thread that is not serving a *_ready() function; the front
+ * queues it to a thread of its own. Nodes are borrowed for the call: take what is needed (tree_node_ref). */
 typedef struct {
-    void (*entry_changed)(gpointer data, Node *parent, const char *name); /* name gone, new, or another node */
+    /* The name is gone, new, or another node. */
+    void (*entry_changed)(gpointer data, Node *parent, const char *name);
     void (*content_changed)(gpointer data, Node *node); /* cached pages and attributes are stale */
     void (*attributes_changed)(gpointer data, Node *node);
     gpointer data;
@@ -86,8 +87,8 @@ gboolean tree_lookup(Tree *tree, Call *call, Node *parent, const char *name, Tre
 
 /* handle may be NULL. *out_valid_us as attributes_valid_us. */
 gboolean tree_stat_ready(Tree *tree, Node *node, FileHandle *handle, struct stat *out, gint64 *out_valid_us);
-gboolean tree_stat(Tree *tree, Call *call, Node *node, FileHandle *handle, struct stat *out, gint64 *out_valid_us,
-                   GError **error);
+gboolean tree_stat(Tree *tree, Call *call, Node *node, FileHandle *handle, struct stat *out,
+                   gint64 *out_valid_us, GError **error);
 /* valid: FILE_SET_* bits; times as utimensat's. Answers the attributes afterwards. */
 gboolean tree_set_attributes(Tree *tree, Call *call, Node *node, FileHandle *handle, unsigned valid,
                              const struct stat *attributes, const struct timespec times[2], struct stat *out,
@@ -97,21 +98,23 @@ gboolean tree_stat_filesystem(Tree *tree, Node *node, struct statvfs *out, GErro
 
 gboolean tree_read_symlink(Tree *tree, Call *call, Node *node, char **out_target, GError **error);
 /* In MNT, the name "default" sets the default storage (ln -s after rm, and rename onto it: ln -sfn). */
-gboolean tree_make_symlink(Tree *tree, Call *call, Node *parent, const char *name, const char *target, uid_t uid,
-                           gid_t gid, TreeEntry *out, GError **error);
+gboolean tree_make_symlink(Tree *tree, Call *call, Node *parent, const char *name, const char *target,
+                           uid_t uid, gid_t gid, TreeEntry *out, GError **error);
 
 /* keep_cache: the pages the kernel may still hold belong to this version. */
-gboolean tree_open_ready(Tree *tree, Node *node, int flags, FileHandle **out_handle, gboolean *out_keep_cache);
+gboolean tree_open_ready(Tree *tree, Node *node, int flags, FileHandle **out_handle,
+                         gboolean *out_keep_cache);
 gboolean tree_open(Tree *tree, Call *call, Node *node, int flags, FileHandle **out_handle,
                    gboolean *out_keep_cache, GError **error);
-/* mode: with the caller's umask applied. O_EXCL fails with EXISTS, also when the race is lost at publication. */
+/* mode: with the caller's umask applied. O_EXCL fails with EXISTS, also when a race is lost at publication.
+ */
 TreeReady tree_create_ready(Tree *tree, Node *parent, const char *name, int flags, mode_t mode, uid_t uid,
                             gid_t gid, TreeEntry *out, FileHandle **out_handle);
-gboolean tree_create(Tree *tree, Call *call, Node *parent, const char *name, int flags, mode_t mode, uid_t uid,
-                     gid_t gid, TreeEntry *out, FileHandle **out_handle, GError **error);
+gboolean tree_create(Tree *tree, Call *call, Node *parent, const char *name, int flags, mode_t mode,
+                     uid_t uid, gid_t gid, TreeEntry *out, FileHandle **out_handle, GError **error);
 /* Closes the handle (may publish: run it on a lane unless operations->is_idle). */
 void tree_release(Tree *tree, Call *call, Node *node, FileHandle *handle);
-/* After flush, sync, write, copy_range on a handle the node's attributes are the handle's: nothing to call. */
+/* After flush, sync, write, copy_range on a handle the node's attributes are its own: nothing to call. */
 
 typedef struct DirectoryHandle DirectoryHandle;
 typedef struct {
@@ -121,15 +124,16 @@ typedef struct {
     mode_t type;   /* S_IFMT bits; 0 unknown until somebody stats it */
 } DirectoryItem;
 /* Listings stream: a page is fetched when the reader comes to it. "." and ".." are the first two items. */
-gboolean tree_open_directory(Tree *tree, Call *call, Node *node, DirectoryHandle **out_handle, GError **error);
+gboolean tree_open_directory(Tree *tree, Call *call, Node *node, DirectoryHandle **out_handle,
+                             GError **error);
 /* The item at `offset` (0, or a next_offset given before). *out_end instead of an item at the end.
  * tree_directory_next_ready: FALSE when the page is not there yet. */
 gboolean tree_directory_next_ready(Tree *tree, DirectoryHandle *handle, guint64 offset, DirectoryItem *out,
                                    gboolean *out_end);
-gboolean tree_directory_next(Tree *tree, Call *call, DirectoryHandle *handle, guint64 offset, DirectoryItem *out,
-                             gboolean *out_end, GError **error);
-/* For readdirplus: the item's Node with one lookup added and its attributes, when they are known without asking
- * (not for "." and ".."). FALSE: give the kernel the name alone. */
+gboolean tree_directory_next(Tree *tree, Call *call, DirectoryHandle *handle, guint64 offset,
+                             DirectoryItem *out, gboolean *out_end, GError **error);
+/* For readdirplus: the item's Node with one lookup added and its attributes, when they are known without
+ * asking (not for "." and ".."). FALSE: give the kernel the name alone. */
 gboolean tree_directory_take(Tree *tree, DirectoryHandle *handle, const DirectoryItem *item, TreeEntry *out);
 void tree_close_directory(Tree *tree, DirectoryHandle *handle);
 
@@ -139,13 +143,14 @@ gboolean tree_make_directory(Tree *tree, Call *call, Node *parent, const char *n
 gboolean tree_remove_directory(Tree *tree, Call *call, Node *parent, const char *name, GError **error);
 /* "default" in MNT may be unlinked only as the first half of `ln -sfn`: NOT_PERMITTED, see tree_rename. */
 gboolean tree_unlink(Tree *tree, Call *call, Node *parent, const char *name, GError **error);
-/* flags: 0, RENAME_NOREPLACE, RENAME_EXCHANGE (file systems only, else UNSUPPORTED... BAD_ARGUMENT as Linux says).
- * A symlink renamed onto MNT/default sets the default. Between storages OTHER_STORAGE. */
+/* flags: 0, RENAME_NOREPLACE, RENAME_EXCHANGE (file systems only, else UNSUPPORTED... BAD_ARGUMENT as Linux
+ * says). A symlink renamed onto MNT/default sets the default. Between storages OTHER_STORAGE. */
 gboolean tree_rename(Tree *tree, Call *call, Node *parent, const char *name, Node *new_parent,
                      const char *new_name, unsigned flags, GError **error);
 
 /* Fails: NO_ATTRIBUTE, UNSUPPORTED (outside "user." and "storagefs."), BAD_ARGUMENT, NO_SPACE. */
-gboolean tree_get_xattr(Tree *tree, Call *call, Node *node, const char *name, GBytes **out_value, GError **error);
+gboolean tree_get_xattr(Tree *tree, Call *call, Node *node, const char *name, GBytes **out_value,
+                        GError **error);
 /* NUL-separated names. */
 gboolean tree_list_xattrs(Tree *tree, Call *call, Node *node, GBytes **out_names, GError **error);
 gboolean tree_set_xattr(Tree *tree, Call *call, Node *node, const char *name, const void *value,
