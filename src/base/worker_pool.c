@@ -167,12 +167,13 @@ start_thread(Worker *worker)
     return status;
 }
 
-/* A pool that has a thread can do without one more; one that has none has to get it. */
+/* A pool that has a thread can do without one more, and says so only to who looks for it; one that has none
+ * has to get it. */
 static void
 start_worker(WorkerPool *pool, Worker *worker)
 {
-    int status = start_thread(worker);
-    while (status != 0) {
+    gboolean is_told = FALSE;
+    for (int status = start_thread(worker); status != 0; status = start_thread(worker)) {
         lock_acquire(&pool->lock);
         gboolean has_others = pool->threads > 1;
         if (has_others) {
@@ -181,11 +182,14 @@ start_worker(WorkerPool *pool, Worker *worker)
             pool->spare = worker;
         }
         lock_release(&pool->lock);
-        log_warning("cannot start a thread for %s: %s", pool->name, g_strerror(status));
-        if (has_others)
+        if (has_others) {
+            log_debug("no further thread for %s: %s", pool->name, g_strerror(status));
             return;
+        }
+        if (!is_told)
+            log_warning("no thread for %s yet: %s", pool->name, g_strerror(status));
+        is_told = TRUE;
         g_usleep(START_RETRY_US);
-        status = start_thread(worker);
     }
 }
 

@@ -18,7 +18,8 @@ WorkerPool *worker_pool_new(const char *name, guint max_threads);
  * thread stays for ever. */
 void worker_pool_set_idle_us(WorkerPool *pool, gint64 idle_us);
 
-/* Never blocks. `data` is handed to the task as it is. */
+/* Does not block, unless the pool has no thread at all and the system refuses one: it then asks again until
+ * there is one. `data` is handed to the task as it is. */
 void worker_pool_push(WorkerPool *pool, WorkerTask task, gpointer data);
 
 /* Tasks waiting for a thread, and tasks running. */

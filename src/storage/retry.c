@@ -13,7 +13,7 @@ retry_decide(const RetryMoment *moment, const GError *failure, gint64 *out_delay
     for (guint i = 1; i < moment->failures && ceiling_us < RETRY_MAXIMUM_DELAY_US; i++)
         ceiling_us *= 2;
     ceiling_us = MIN(ceiling_us, RETRY_MAXIMUM_DELAY_US);
-    gint64 delay_us = ceiling_us / 2 + (gint64)((double)(ceiling_us / 2) * moment->random);
+    gint64 delay_us = ceiling_us / 2 + (gint64)((double)ceiling_us / 2 * moment->random);
     delay_us = MAX(delay_us, error_get_retry_after_us(failure));
     if (delay_us >= moment->deadline_us - moment->now_us)
         return FALSE;

@@ -84,12 +84,20 @@ is_same_state(const StateFile *a, const StateFile *b)
     return TRUE;
 }
 
-/* What was chosen at run time holds until the configuration's own word changes. */
+/* What was chosen at run time holds until the configuration's own word is edited. */
+static void
+note_default(StateFile *state, const char *written)
+{
+    if (!state->chosen || g_strcmp0(state->chosen_against, written ? written : "") == 0)
+        return;
+    g_clear_pointer(&state->chosen, g_free);
+    g_clear_pointer(&state->chosen_against, g_free);
+}
+
 static const char *
 decide_default(const StateFile *state, const char *written, GPtrArray *storages)
 {
-    gboolean edited = g_strcmp0(state->chosen_against, written ? written : "") != 0;
-    if (state->chosen && !edited && find_in(storages, state->chosen))
+    if (state->chosen && find_in(storages, state->chosen))
         return state->chosen;
     if (written)
         return written;
@@ -125,6 +133,7 @@ prepare(StorageSet *set, const Settings *settings, GPtrArray *old, const char *c
     g_autoptr(StateFile) state = state_file_copy(set->state);
     if (!note_places(state, storages, accepted, error))
         return NULL;
+    note_default(state, settings->default_name);
     if (!is_same_state(state, set->state) && !state_file_save(state, error))
         return NULL;
     state_file_free(set->state);

@@ -3,6 +3,8 @@
 import concurrent.futures
 import os
 import pathlib
+import shutil
+import signal
 import subprocess
 import sys
 import urllib.error
@@ -12,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 from harness.files import random_bytes
 from harness.process import SERVERS, is_alive, run, wait_until
+from harness.servers import missing_programs
 
 WRONG = '"00000000000000000000000000000000"'
 PART = 5 << 20
@@ -170,12 +173,17 @@ def pids_of(directory):
     return [int(file.read_text().split()[0]) for file in pathlib.Path(directory).glob("*.pid")]
 
 
+PROGRAMS = {"ceph.sh": ["radosgw"], "swift.sh": ["swift-proxy-server"], "nginx.sh": ["nginx"]}
+
+
 @pytest.fixture
 def start(tmp_path_factory):
     """start(script, **environment): runs `script start` in a new directory, which is stopped after the test."""
     started = []
 
     def begin(script, *arguments, check=True, **environment):
+        if reason := missing_programs(*PROGRAMS[script]):
+            pytest.skip(reason)
         directory = tmp_path_factory.mktemp("s")
         started.append((script, directory))
         done = run(SERVERS / script, "start", directory, *arguments, check=check, env={**os.environ, **environment})
@@ -186,6 +194,7 @@ def start(tmp_path_factory):
         pids = pids_of(directory)
         run(SERVERS / script, "stop", directory)
         assert not any(map(is_alive, pids)) and not pids_of(directory)
+        shutil.rmtree(directory)
 
 
 def http_get(port, path="/"):
@@ -217,13 +226,23 @@ def test_three_osds_survive_the_death_of_one(start):
     assert len(pids_of(directory)) == 5
 
 
-def test_tls_of_the_gateway(start, tmp_path):
-    both, certificate = tmp_path / "both.pem", tmp_path / "certificate.pem"
-    run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
-        "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", tmp_path / "key.pem", "-out", certificate)
-    both.write_text(certificate.read_text() + (tmp_path / "key.pem").read_text())
-    directory = start("ceph.sh", TLS=str(both))
-    run("curl", "--silent", "--fail", "--cacert", certificate, f"https://localhost:{port_of(directory) + 3}/")
+def test_tls_of_the_gateway_and_of_the_proxy(own_server, certificate):
+    server = own_server("ceph", TLS=str(certificate.both))
+    run("curl", "--silent", "--fail", "--cacert", certificate.authority, f"https://localhost:{server.port + 1}/")
+    with server.counted(tls_file=certificate.both) as proxy:
+        run("curl", "--silent", "--fail", "--cacert", certificate.authority, proxy.endpoint)
+        assert proxy.counts() == {"ListBuckets": 1}
+
+
+def test_a_gateway_of_the_tests_own_can_be_stopped_and_killed(own_server):
+    server = own_server("ceph")
+    name = server.new_bucket()
+    server.send_signal("rgw", signal.SIGSTOP)
+    run("curl", "--silent", "--max-time", 0.5, server.endpoint, check=28)
+    server.send_signal("rgw", signal.SIGCONT)
+    assert name in server.bucket_names()
+    run(SERVERS / "ceph.sh", "restart-rgw", server.directory)
+    assert name in server.bucket_names()
 
 
 def test_nginx_serves_files_and_canned_errors(start):
@@ -274,7 +293,7 @@ def test_the_port_block_is_free_again_after_the_stop(start):
     first = start("nginx.sh")
     port = port_of(first)
     only = f"{port}-{port + 99}"
-    directory, done = start("nginx.sh", check=False, STORAGEFS_TEST_PORTS=only)
+    _, done = start("nginx.sh", check=False, STORAGEFS_TEST_PORTS=only)
     assert done.returncode == 1 and "no 100 free ports" in done.stderr
     run(SERVERS / "nginx.sh", "stop", first)
     assert port_of(start("nginx.sh", STORAGEFS_TEST_PORTS=only)) == port

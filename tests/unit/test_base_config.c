@@ -141,6 +141,7 @@ test_nearest(void)
         {"access_key", "access_key_id"},
         {"secret_acces_key", "secret_access_key"},
         {"sise", "size"},
+        {"szie", "size"},
         {"pth", "path"},
         {"x", NULL},
         {"", NULL},
@@ -150,6 +151,7 @@ test_nearest(void)
         g_assert_cmpstr(config_nearest(cases[i].word, words), ==, cases[i].nearest);
     g_autofree char *huge = g_strnfill(100000, 'e');
     g_assert_null(config_nearest(huge, words));
+    g_assert_null(config_nearest("elephant", (const char *const[]){huge, NULL}));
     g_assert_null(config_nearest("size", (const char *const[]){NULL}));
 }
 
@@ -248,6 +250,7 @@ test_random_bytes_never_crash(void)
         g_autoptr(GError) error = NULL;
         key.type = (ConfigType)(round % (CONFIG_OCTAL + 1));
         g_autofree char *shown = show_value(&key, text, &error);
+        g_assert_nonnull(shown);
         if (error) {
             g_assert_true(error_is(error, ERROR_BAD_CONFIG));
             g_assert_true(g_utf8_validate(error->message, -1, NULL));

@@ -287,6 +287,7 @@ test_equal(void)
     g_autoptr(ConfigFile) file = load("[storage a]\ndriver = s3\ncontainers = a;b\n", NULL);
     g_autoptr(ConfigSection) smaller = config_section_check(file, "storage a", fewer, NULL);
     g_assert_false(config_section_equal(first, smaller));
+    g_assert_false(config_section_equal(smaller, first));
 }
 
 /* GKeyFile itself stumbles over two bad escapes in one value, so it is asked only about what we accept. */
@@ -326,8 +327,9 @@ static void
 test_random_files(void)
 {
     static const char *const pieces[] = {
-        "[",  "]",  "=",       "#", "\\", "\\s", "\\n",           "\\;",      " ", "\t",    "\r\n",
-        "\n", "\n", "\n[a]\n", "a", "b",  "key", "[storage a]\n", "\xc3\xa9", ";", "x = y", "\n[b]\nx = 1"};
+        "[",        "]",  "=",     "#",           "\\", "\\s",     "\\n", "\\t\\r", "\\\\", "\\;",
+        " ",        "\t", "\r\n",  "\n",          "\n", "\n[a]\n", "a",   "b",      "key",  "[storage a]\n",
+        "\xc3\xa9", ";",  "x = y", "\n[b]\nx = 1"};
     int accepted = 0;
     for (int round = 0; round < 3000; round++) {
         g_autoptr(GString) text = g_string_new(round % 2 ? "[z]\n" : NULL);
@@ -344,7 +346,8 @@ test_random_files(void)
             continue;
         accepted++;
         compare_with_key_file(file, text->str);
-        g_autoptr(ConfigSection) section = config_section_check(file, "z", tables, NULL);
+        g_autoptr(ConfigSection) section = config_section_check(file, "z", tables, &error);
+        g_assert_cmpint(section == NULL, ==, error_is(error, ERROR_BAD_CONFIG));
     }
     g_assert_cmpint(accepted, >, 100);
 }

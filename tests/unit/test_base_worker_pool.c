@@ -1,6 +1,7 @@
 /* Worker pools and groups: nothing is lost, limits hold, threads come and go. Linked with
  * --wrap=pthread_create, so that starting a thread can be made to fail. */
 #include "src/base/lock.h"
+#include "src/base/task_queue.h"
 #include "src/base/worker_pool.h"
 
 #include <errno.h>
@@ -105,6 +106,16 @@ count_pool_threads(void)
     return found;
 }
 
+/* A thread that was joined stays visible for a moment. */
+static void
+wait_for_pool_threads(int expected)
+{
+    int found = count_pool_threads();
+    for (; found > expected; found = count_pool_threads())
+        sched_yield();
+    g_assert_cmpint(found, ==, expected);
+}
+
 static void
 test_condition_deadline(void)
 {
@@ -116,6 +127,47 @@ test_condition_deadline(void)
         continue;
     lock_release(&gate.lock);
     gate_clear(&gate);
+}
+
+static void *
+wake_gate(void *data)
+{
+    Gate *gate = data;
+    lock_acquire(&gate->lock);
+    condition_wake_one(&gate->changed);
+    lock_release(&gate->lock);
+    return NULL;
+}
+
+static void
+test_condition_wakes_before_the_deadline(void)
+{
+    Gate gate;
+    gate_init(&gate);
+    lock_acquire(&gate.lock);
+    pthread_t thread = start(wake_gate, &gate);
+    g_assert_true(
+        condition_wait(&gate.changed, &gate.lock, g_get_monotonic_time() + 3600 * (gint64)G_USEC_PER_SEC));
+    lock_release(&gate.lock);
+    pthread_join(thread, NULL);
+    gate_clear(&gate);
+}
+
+/* First in, first out, wherever in the ring it has to grow. */
+static void
+test_task_queue(void)
+{
+    TaskQueue queue = {0};
+    int pushed = 0, popped = 0;
+    for (int round = 0; round < 200; round++) {
+        for (int i = g_test_rand_int_range(0, 20); i > 0; i--)
+            task_queue_push(&queue, (Task){count, GINT_TO_POINTER(pushed++)});
+        for (int i = g_test_rand_int_range(0, 18); i > 0 && queue.length > 0; i--)
+            g_assert_cmpint(GPOINTER_TO_INT(task_queue_pop(&queue).data), ==, popped++);
+        g_assert_cmpint((int)queue.length, ==, pushed - popped);
+    }
+    task_queue_clear(&queue);
+    g_assert_cmpuint(queue.length, ==, 0);
 }
 
 typedef struct {
@@ -177,8 +229,7 @@ test_free_runs_the_rest(void)
     }
     g_assert_cmpint(ran, ==, 99 * 100 / 2);
     worker_pool_free(NULL);
-    while (count_pool_threads() > 0)
-        sched_yield();
+    wait_for_pool_threads(0);
 }
 
 static int order[500], order_length;
@@ -225,7 +276,7 @@ test_threads_up_to_the_limit(void)
     worker_pool_get_load(full, &waiting, &running);
     g_assert_cmpuint(waiting, ==, 1);
     g_assert_cmpuint(running, ==, 3);
-    g_assert_cmpint(count_pool_threads(), ==, 3);
+    wait_for_pool_threads(3);
     worker_pool_push(other, count, &ran);
     worker_pool_drain(other);
     g_assert_cmpint(ran, ==, 1);
@@ -275,8 +326,11 @@ test_idle_threads_end(void)
     for (int i = 0; i < 8; i++)
         worker_pool_push(pool, gate_pass, &gate);
     gate_open_when(&gate, 8);
-    while (count_pool_threads() > 1)
-        sched_yield();
+    wait_for_pool_threads(1);
+    for (int i = 0; i < 20; i++) {
+        g_usleep(1000);
+        g_assert_cmpint(count_pool_threads(), ==, 1);
+    }
     for (int round = 0; round < 200; round++) {
         for (int i = 0; i < 4; i++)
             worker_pool_push(pool, count, &ran);
@@ -330,6 +384,32 @@ test_threads_that_cannot_start(void)
 }
 
 typedef struct {
+    WorkerPool *own, *other;
+    gboolean is_in_own, is_in_other;
+} Question;
+
+static void
+ask_current(gpointer data)
+{
+    Question *question = data;
+    question->is_in_own = worker_pool_is_current(question->own);
+    question->is_in_other = worker_pool_is_current(question->other);
+}
+
+static void
+test_current_pool(void)
+{
+    g_autoptr(WorkerPool) pool = worker_pool_new(POOL_NAME, 1);
+    g_autoptr(WorkerPool) other = worker_pool_new("other", 1);
+    Question question = {pool, other, FALSE, TRUE};
+    worker_pool_push(pool, ask_current, &question);
+    worker_pool_drain(pool);
+    g_assert_true(question.is_in_own);
+    g_assert_false(question.is_in_other);
+    g_assert_false(worker_pool_is_current(pool));
+}
+
+typedef struct {
     atomic_int inside, most, ran;
 } Meter;
 
@@ -362,6 +442,37 @@ test_group_limit_and_wait(void)
         g_assert_cmpint(meter.most, <=, limit ? (int)limit : 8);
     }
     worker_group_free(NULL);
+}
+
+static void *
+open_gate(void *data)
+{
+    gate_open_when(data, 4);
+    return NULL;
+}
+
+/* All have begun, none has ended: that is not enough. */
+static void
+test_group_waits_for_the_last(void)
+{
+    Gate gate;
+    gate_init(&gate);
+    g_autoptr(WorkerPool) pool = worker_pool_new(POOL_NAME, 4);
+    WorkerGroup *group = worker_group_new(pool, 0);
+    for (int i = 0; i < 4; i++)
+        worker_group_push(group, gate_pass, &gate);
+    lock_acquire(&gate.lock);
+    while (gate.waiting < 4)
+        condition_wait(&gate.changed, &gate.lock, 0);
+    lock_release(&gate.lock);
+    pthread_t thread = start(open_gate, &gate);
+    worker_group_wait(group);
+    lock_acquire(&gate.lock);
+    g_assert_true(gate.is_open);
+    lock_release(&gate.lock);
+    pthread_join(thread, NULL);
+    worker_group_free(group);
+    gate_clear(&gate);
 }
 
 /* A group that has filled its limit leaves the rest of the lane to others. */
@@ -417,6 +528,8 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/lock/condition-deadline", test_condition_deadline);
+    g_test_add_func("/lock/condition-wakes", test_condition_wakes_before_the_deadline);
+    g_test_add_func("/task-queue/order", test_task_queue);
     g_test_add_func("/worker-pool/everything-runs", test_everything_runs);
     g_test_add_func("/worker-pool/free", test_free_runs_the_rest);
     g_test_add_func("/worker-pool/order", test_order_of_one_thread);
@@ -425,7 +538,9 @@ main(int argc, char **argv)
     g_test_add_func("/worker-pool/idle", test_idle_threads_end);
     g_test_add_func("/worker-pool/signals", test_signals_are_not_for_workers);
     g_test_add_func("/worker-pool/start-fails", test_threads_that_cannot_start);
+    g_test_add_func("/worker-pool/current", test_current_pool);
     g_test_add_func("/worker-group/limit", test_group_limit_and_wait);
+    g_test_add_func("/worker-group/last", test_group_waits_for_the_last);
     g_test_add_func("/worker-group/leaves-room", test_group_leaves_room);
     g_test_add_func("/worker-group/side-by-side", test_groups_side_by_side);
     return g_test_run();

@@ -2,12 +2,15 @@
 
 storagefs_binary   path of the program; skips without it
 ceph, new_ceph, swift_s3, moto   an S3Server each; skip with the reason where they cannot be had
+own_server         own_server("ceph", OSDS="3") gives an S3Server that the test alone uses, and may kill
+certificate        a Certificate for localhost and 127.0.0.1
 bucket_of          bucket_of(server) gives a new bucket that is removed after the test
 mount              mount(storages={...}, options={...}) gives a started Mount that is ended and checked after the test
 storage_case       storage_case(kind, options={...}, **keys) gives a StorageCase of one of STORAGE_KINDS
 each_storage       a StorageCase, for every one of STORAGE_KINDS
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -17,11 +20,11 @@ import sys
 import pytest
 
 from harness.mount import Mount
-from harness.process import SOURCE
-from harness.servers import S3Server, ServerPool, Unavailable
+from harness.process import SOURCE, run
+from harness.servers import S3Server, ServerPool, Unavailable, own_server as start_own_server
 
-__all__ = ["storagefs_binary", "server_pool", "ceph", "new_ceph", "swift_s3", "moto", "bucket_of", "mount", "storage_case",
-           "each_storage", "pytest_collection_modifyitems", "pytest_runtest_makereport"]
+__all__ = ["storagefs_binary", "server_pool", "ceph", "new_ceph", "swift_s3", "moto", "own_server", "certificate",
+           "bucket_of", "mount", "storage_case", "each_storage", "pytest_collection_modifyitems", "pytest_runtest_makereport"]
 
 # kind: (server or None, folder layout)
 STORAGE_KINDS = {"memory": (None, False), "local": (None, False), "ceph": ("ceph", False), "ceph-folders": ("ceph", True),
@@ -29,6 +32,14 @@ STORAGE_KINDS = {"memory": (None, False), "local": (None, False), "ceph": ("ceph
 SERVER_FIXTURES = {"ceph": "ceph", "new_ceph": "new_ceph", "swift_s3": "swift", "moto": "moto"}
 
 _wanted_servers = set()
+
+
+@dataclasses.dataclass
+class Certificate:
+    """Of a server on loopback, signed by itself: `authority` is what a client trusts, `both` also holds the key."""
+
+    authority: pathlib.Path
+    both: pathlib.Path
 
 
 @dataclasses.dataclass
@@ -111,6 +122,28 @@ def swift_s3(server_pool):
 @pytest.fixture(scope="session")
 def moto(server_pool):
     return _server(server_pool, "moto")
+
+
+@pytest.fixture
+def own_server(tmp_path_factory):
+    with contextlib.ExitStack() as started:
+        def make(name, **environment):
+            try:
+                return started.enter_context(start_own_server(name, tmp_path_factory.mktemp("s"), **environment))
+            except Unavailable as reason:
+                return pytest.skip(str(reason))
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("tls")
+    made = Certificate(directory / "certificate.pem", directory / "both.pem")
+    run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+        "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", directory / "key.pem", "-out", made.authority)
+    made.both.write_text(made.authority.read_text() + (directory / "key.pem").read_text())
+    return made
 
 
 @pytest.fixture

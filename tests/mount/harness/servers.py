@@ -30,6 +30,7 @@ class S3Server:
 
     def __init__(self, name, port, access_key, secret_key, region, preset, settings=None):
         self.name, self.port, self.region, self.preset = name, port, region, preset
+        self.directory = None  # where its processes have their pid files
         self.access_key, self.secret_key = access_key, secret_key
         self.upstream = f"127.0.0.1:{port}"
         self.endpoint = f"http://{self.upstream}"
@@ -77,8 +78,13 @@ class S3Server:
     def bucket_names(self):
         return {bucket["Name"] for bucket in self.client().list_buckets()["Buckets"]}
 
+    def send_signal(self, process, number):
+        """Sends a signal to one process of a server of the test's own: "rgw", "osd.0", "proxy", "moto"."""
+        os.kill(int((self.directory / f"{process}.pid").read_text().split()[0]), number)
 
-def _missing(*programs):
+
+def missing_programs(*programs):
+    """What to say when one of these programs is absent; None if all are there."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     absent = [program for program in programs if not shutil.which(program, path=path)]
     return f"not installed: {', '.join(absent)} (scripts/lib/install test)" if absent else None
@@ -88,7 +94,7 @@ CEPH_PROGRAMS = ("radosgw", "radosgw-admin", "ceph-mon", "ceph-osd", "ceph", "mo
 
 
 def _ceph_missing():
-    return _missing(*CEPH_PROGRAMS)
+    return missing_programs(*CEPH_PROGRAMS)
 
 
 def _new_ceph_missing():
@@ -107,7 +113,7 @@ def _ceph_release():
 
 
 def _swift_missing():
-    return _missing("swift-proxy-server", "swift-account-server", "swift-container-server", "swift-object-server",
+    return missing_programs("swift-proxy-server", "swift-account-server", "swift-container-server", "swift-object-server",
                     "swift-ring-builder", "memcached")
 
 
@@ -121,12 +127,16 @@ def _ceph(port):
     return S3Server("ceph", port + 2, "TESTKEY", "TESTSECRET", "default", "ceph")
 
 
+# The preset of AWS, but neither has names per bucket, and what they know about conditions is theirs.
+NOT_QUITE_AWS = {"addressing": "path", "conditional_writes": "probe"}
+
+
 def _swift(port):
-    return S3Server("swift", port, "test:tester", "testing", "us-east-1", "s3")
+    return S3Server("swift", port, "test:tester", "testing", "us-east-1", "s3", NOT_QUITE_AWS)
 
 
 def _moto(port):
-    return S3Server("moto", port, "motokey", "motosecret", "us-east-1", "s3")
+    return S3Server("moto", port, "motokey", "motosecret", "us-east-1", "s3", NOT_QUITE_AWS)
 
 
 # name: (script, environment, what is missing, the server at a first port)
@@ -136,6 +146,34 @@ KINDS = {
     "swift": ("swift.sh", {}, _swift_missing, _swift),
     "moto": ("moto.sh", {}, _moto_missing, _moto),
 }
+
+
+def _environment_of(name):
+    """What the start script needs besides this environment; in the chroot the newer gateway is the machine's own."""
+    return {} if name == "new_ceph" and _ceph_release() >= 20 else KINDS[name][1]
+
+
+def _server_in(directory, name):
+    server = KINDS[name][3](int((directory / "port").read_text()))
+    server.directory = directory
+    return server
+
+
+@contextlib.contextmanager
+def own_server(name, directory, **environment):
+    """A server for one test alone, which may stop, kill and configure it; `environment` as its script describes."""
+    script, _, missing, _ = KINDS[name]
+    if reason := missing():
+        raise Unavailable(f"{name}: {reason}")
+    stop = shlex.join([str(SERVERS / script), "stop", str(directory)])
+    guard = Guard(stop)
+    try:
+        run(SERVERS / script, "start", directory, env={**os.environ, **_environment_of(name), **environment}, timeout=180)
+        yield _server_in(directory, name)
+    finally:
+        run("bash", "-c", stop)
+        guard.release()
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 class ServerPool:
@@ -160,15 +198,12 @@ class ServerPool:
                 self.starting[name] = self._begin(name)
 
     def _begin(self, name):
-        script, environment, _, _ = KINDS[name]
-        if name == "new_ceph" and _ceph_release() >= 20:
-            environment = {}
-        directory = self.directory / name
+        directory, script = self.directory / name, KINDS[name][0]
         # The lock makes the second user of a shared directory wait for the first one's start.
         command = 'exec 9>"$1.lock"; flock 9; compgen -G "$1/*.pid" >/dev/null || "$2" start "$1" 9>&-'
         return subprocess.Popen(["bash", "-c", command, "start", directory, SERVERS / script], stdin=subprocess.DEVNULL,
                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
-                                env={**os.environ, **environment})
+                                env={**os.environ, **_environment_of(name)})
 
     def get(self, name):
         """The server of this name, running. Raises Unavailable, or AssertionError with the logs if it does not start."""
@@ -179,14 +214,14 @@ class ServerPool:
             _, said = self.starting[name].communicate(timeout=180)
             if self.starting[name].returncode:
                 raise AssertionError(f"{name} did not start:\n{said}")
-            self.servers[name] = KINDS[name][3](int((self.directory / name / "port").read_text()))
+            self.servers[name] = _server_in(self.directory / name, name)
         return self.servers[name]
 
     def stop(self):
-        if self.is_shared:
-            return
         for process in self.starting.values():
             process.wait()
+        if self.is_shared:
+            return
         run(SERVERS / "stop-all.sh", self.directory)
         shutil.rmtree(self.directory, ignore_errors=True)
         self.guard.release()
