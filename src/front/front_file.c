@@ -169,9 +169,9 @@ front_file_write(fuse_req_t request, fuse_ino_t inode, const char *data, size_t 
         write_in_line(request, node, handle, data, size, (guint64)offset);
         return;
     }
-    if (front_inline_enter(front, node)) {
+    if (front_job_enter_inline(front, node)) {
         write_in_line(request, node, handle, data, size, (guint64)offset);
-        front_inline_leave(front);
+        front_job_leave_inline(front);
         return;
     }
     FrontJob *job = handle_job(request, inode, info, run_write);

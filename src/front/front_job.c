@@ -45,18 +45,18 @@ job_run(gpointer data)
 }
 
 gboolean
-front_inline_enter(Front *front, Node *node)
+front_job_enter_inline(Front *front, Node *node)
 {
     if (!tree_is_local(node))
         return FALSE;
     if (g_atomic_int_add(&front->inline_running, 1) < INLINE_MAX)
         return TRUE;
-    front_inline_leave(front);
+    front_job_leave_inline(front);
     return FALSE;
 }
 
 void
-front_inline_leave(Front *front)
+front_job_leave_inline(Front *front)
 {
     g_atomic_int_add(&front->inline_running, -1);
 }
@@ -70,9 +70,9 @@ front_job_dispatch(FrontJob *job)
         job_run(job);
         return;
     }
-    if (front_inline_enter(front, job->node)) {
+    if (front_job_enter_inline(front, job->node)) {
         job_run(job);
-        front_inline_leave(front);
+        front_job_leave_inline(front);
         return;
     }
     front_interrupt_watch(front->interrupt, job->request, job->call);

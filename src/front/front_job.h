@@ -44,10 +44,10 @@ FrontJob *front_job_new(fuse_req_t request, Node *node, FrontRun run);
 void front_job_set_other(FrontJob *job, Node *node);
 /* Runs the job in line or on a lane. The job is not the caller's any more. */
 void front_job_dispatch(FrontJob *job);
-/* TRUE when a call on this node may run in line now: front_inline_leave() must follow. For operations that
- * would have to copy data for a job. */
-gboolean front_inline_enter(Front *front, Node *node);
-void front_inline_leave(Front *front);
+/* TRUE when a call on this node may run in line now: front_job_leave_inline() must follow. For operations
+ * that would have to copy data for a job. */
+gboolean front_job_enter_inline(Front *front, Node *node);
+void front_job_leave_inline(Front *front);
 /* The request, for the reply: from here on it cannot be interrupted. */
 fuse_req_t front_job_take_request(FrontJob *job);
 /* Replies with the errno of *error, logs, frees it. what: the operation, for the log line. */
