@@ -6,7 +6,7 @@
 #
 # Environment of start: TOKEN_LIFE (seconds a token lives, 86400), MINSEG (s3api's smallest part, 5242880).
 # Ports: PORT proxy, +1 memcached, +2 account, +3 container, +4 object.
-# Swift: test:tester / testing at http://127.0.0.1:PORT/auth/v1.0. S3: the same pair as keys, region us-east-1.
+# Swift: test:tester / TESTERSECRET at http://127.0.0.1:PORT/auth/v1.0. S3: the same pair as keys, region us-east-1.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -66,7 +66,7 @@ filter_settings() {
     cache) echo "memcache_servers = 127.0.0.1:$((PORT + 1))" ;;
     s3api) printf 's3_acl = false\nlocation = us-east-1\nmin_segment_size = %s\n' "${MINSEG:-5242880}" ;;
     slo) printf 'rate_limit_after_segment = 10000\nconcurrency = 2\n' ;;
-    tempauth) printf 'user_test_tester = testing .admin\ntoken_life = %s\n' "${TOKEN_LIFE:-86400}" ;;
+    tempauth) printf 'user_test_tester = TESTERSECRET .admin\ntoken_life = %s\n' "${TOKEN_LIFE:-86400}" ;;
     versioned_writes) echo "allow_object_versioning = true" ;;
     esac
 }

@@ -166,6 +166,14 @@ def test_buckets_are_removed_with_what_is_in_them(server):
     assert name not in server.bucket_names()
 
 
+def test_a_command_runs_with_a_server_and_its_settings(moto):
+    done = run(SERVERS / "with_server.py", "moto", "echo", "@driver@", "at=@endpoint@", "@settings@", "@secret_key@")
+    words = done.stdout.split()
+    assert words[0] == "s3" and words[1].startswith("at=http://127.0.0.1:") and words[-1] == moto.secret_key
+    assert f"access_key_id={moto.access_key}" in words and "addressing=path" in words
+    assert run(SERVERS / "with_server.py", "moto", "sh", "-c", "exit 5", check=5)
+
+
 # --- the scripts
 
 
@@ -257,7 +265,7 @@ def test_nginx_serves_files_and_canned_errors(start):
 def test_a_swift_token_expires(start):
     port = port_of(start("swift.sh", TOKEN_LIFE="1"))
     request = urllib.request.Request(f"http://127.0.0.1:{port}/auth/v1.0",
-                                     headers={"X-Auth-User": "test:tester", "X-Auth-Key": "testing"})
+                                     headers={"X-Auth-User": "test:tester", "X-Auth-Key": "TESTERSECRET"})
     with urllib.request.urlopen(request, timeout=20) as reply:
         url, token = reply.headers["X-Storage-Url"], reply.headers["X-Auth-Token"]
 

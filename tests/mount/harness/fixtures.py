@@ -20,7 +20,7 @@ import sys
 import pytest
 
 from harness.mount import Mount
-from harness.process import SOURCE, run
+from harness.process import SOURCE, is_mounted, run
 from harness.servers import S3Server, ServerPool, Unavailable, own_server as start_own_server
 
 __all__ = ["storagefs_binary", "server_pool", "ceph", "new_ceph", "swift_s3", "moto", "own_server", "certificate",
@@ -186,7 +186,8 @@ def _show_logs(mounts, has_failed):
     for made in mounts:
         if has_failed:
             print(f"--- log of {made.point}\n{made.log_tail()}", file=sys.stderr)
-        if not (has_failed and os.environ.get("STORAGEFS_TEST_KEEP")):
+        kept = (has_failed and os.environ.get("STORAGEFS_TEST_KEEP")) or is_mounted(made.point)
+        if not kept:
             shutil.rmtree(made.directory, ignore_errors=True)
 
 

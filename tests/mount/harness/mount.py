@@ -128,7 +128,7 @@ class Mount:
         self.pid = self.process.pid
         try:
             wait_until(self._answers, START_SECONDS, "an answer of the mount")
-        except AssertionError:
+        except (AssertionError, subprocess.TimeoutExpired):
             self.kill()
             raise
 

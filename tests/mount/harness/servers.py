@@ -132,7 +132,7 @@ NOT_QUITE_AWS = {"addressing": "path", "conditional_writes": "probe"}
 
 
 def _swift(port):
-    return S3Server("swift", port, "test:tester", "testing", "us-east-1", "s3", NOT_QUITE_AWS)
+    return S3Server("swift", port, "test:tester", "TESTERSECRET", "us-east-1", "s3", NOT_QUITE_AWS)
 
 
 def _moto(port):
