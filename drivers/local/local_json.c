@@ -25,7 +25,7 @@ append_character(GString *out, gunichar character)
     } else if (character >= 0x10000) {
         append_unit(out, 0xd800 + ((character - 0x10000) >> 10));
         append_unit(out, 0xdc00 + ((character - 0x10000) & 0x3ff));
-    } else if (character < 0x20 || character >= 0x7f + 1) {
+    } else if (character < 0x20 || character >= 0x7f) {
         append_unit(out, character);
     } else {
         g_string_append_c(out, (char)character);

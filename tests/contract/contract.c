@@ -31,13 +31,20 @@ load_section(const char *config_path, char **out_driver_name)
 }
 
 void
-contract_open(const char *config_path)
+contract_open_storage(const char *config_path)
 {
     GError *error = NULL;
     g_autofree char *driver_name = NULL;
     g_autoptr(ConfigSection) section = load_section(config_path, &driver_name);
     contract.instance = contract.driver->open(driver_name, section, &error);
     g_assert_no_error(error);
+}
+
+void
+contract_open(const char *config_path)
+{
+    GError *error = NULL;
+    contract_open_storage(config_path);
     contract.container = g_strdup_printf("contract-%08x", g_random_int());
     contract.driver->create_container(contract.instance, NULL, contract.container, &error);
     g_assert_no_error(error);

@@ -18,6 +18,8 @@ extern Contract contract;
 
 /* Opens the storage that `config_path` describes in its one [storage NAME] section. Ends the program on
  * errors. */
+void contract_open_storage(const char *config_path);
+/* The same, makes a container in it and probes it. */
 void contract_open(const char *config_path);
 void contract_close(void);
 /* A test that begins with an empty container. */
