@@ -48,8 +48,8 @@ const char *config_file_get_path(ConfigFile *file);
 /* Section headers in file order, as written between the brackets; NULL-terminated, borrowed. */
 const char *const *config_file_get_sections(ConfigFile *file);
 int config_file_get_line(ConfigFile *file, const char *section, const char *key /* NULL: the header */);
-/* Raw text of one key, for choosing a table (driver =) before checking; NULL when absent. Borrowed. */
-const char *config_file_peek(ConfigFile *file, const char *section, const char *key);
+/* Text of one STRING key, for choosing a table (driver =) before checking; NULL when absent. Caller frees. */
+char *config_file_peek(ConfigFile *file, const char *section, const char *key);
 
 /* Checks `section` against the concatenation of `tables` (NULL-terminated array of tables, each ended by a
  * key with name NULL). A secret in a file that group or others can read is refused. An absent section gives

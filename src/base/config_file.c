@@ -6,6 +6,7 @@
  */
 #include "src/base/config_file.h"
 
+#include "src/base/config_value.h"
 #include "src/base/error.h"
 #include "src/base/log.h"
 
@@ -315,11 +316,11 @@ config_file_get_line(ConfigFile *file, const char *section, const char *key)
     return found ? found->line : 0;
 }
 
-const char *
+char *
 config_file_peek(ConfigFile *file, const char *section, const char *key)
 {
     Entry *entry = find_entry(file, section, key);
-    return entry ? entry->text : NULL;
+    return entry ? config_value_without_comment(CONFIG_STRING, entry->text) : NULL;
 }
 
 char *

@@ -154,16 +154,31 @@ parse_path(const ConfigKey *key, const char *text, const char *directory, Config
     return TRUE;
 }
 
+/* may_have_comment: " #" and what follows is no part of a value of this type, so it is a comment. */
 static const struct {
     ParseValue parse;
-    gboolean may_be_empty;
+    gboolean may_be_empty, may_have_comment;
 } types[] = {
-    [CONFIG_STRING] = {parse_string, TRUE},    [CONFIG_SECRET] = {parse_string, TRUE},
-    [CONFIG_BOOLEAN] = {parse_boolean, FALSE}, [CONFIG_INTEGER] = {parse_integer, FALSE},
-    [CONFIG_SIZE] = {parse_size, FALSE},       [CONFIG_DURATION] = {parse_duration, FALSE},
-    [CONFIG_LIST] = {parse_list, TRUE},        [CONFIG_CHOICE] = {parse_choice, FALSE},
-    [CONFIG_PATH] = {parse_path, FALSE},       [CONFIG_OCTAL] = {parse_octal, FALSE},
+    [CONFIG_STRING] = {parse_string, TRUE, TRUE},    [CONFIG_SECRET] = {parse_string, TRUE, FALSE},
+    [CONFIG_BOOLEAN] = {parse_boolean, FALSE, TRUE}, [CONFIG_INTEGER] = {parse_integer, FALSE, TRUE},
+    [CONFIG_SIZE] = {parse_size, FALSE, TRUE},       [CONFIG_DURATION] = {parse_duration, FALSE, TRUE},
+    [CONFIG_LIST] = {parse_list, TRUE, FALSE},       [CONFIG_CHOICE] = {parse_choice, FALSE, TRUE},
+    [CONFIG_PATH] = {parse_path, FALSE, FALSE},      [CONFIG_OCTAL] = {parse_octal, FALSE, TRUE},
 };
+
+char *
+config_value_without_comment(ConfigType type, const char *text)
+{
+    char *bare = g_strdup(text);
+    for (char *c = bare; types[type].may_have_comment && *c != '\0'; c++) {
+        if (*c != '#' || (c > bare && c[-1] != ' ' && c[-1] != '\t'))
+            continue;
+        *c = '\0';
+        g_strchomp(bare);
+        break;
+    }
+    return bare;
+}
 
 /* The key before the reason; behind it what the key means, and the commonest mistake where it was made. */
 static void
@@ -176,9 +191,10 @@ explain(const ConfigKey *key, const char *text, GError *reason, GError **error)
 }
 
 gboolean
-config_value_parse(const ConfigKey *key, const char *text, const char *directory, ConfigValue *out,
+config_value_parse(const ConfigKey *key, const char *written, const char *directory, ConfigValue *out,
                    GError **error)
 {
+    g_autofree char *text = config_value_without_comment(key->type, written);
     g_autoptr(GError) reason = NULL;
     ConfigValue value = {0};
     gboolean is_empty = *text == '\0';

@@ -9,9 +9,11 @@ typedef struct {
     char **list;    /* LIST; NULL is empty */
 } ConfigValue;
 
+/* `text` without a comment behind it, where a value of this type cannot hold " #". Caller frees. */
+char *config_value_without_comment(ConfigType type, const char *text);
 /* directory: absolute, what a relative PATH starts from. Fails: BAD_CONFIG, "KEY: ..." with the value (never
  * a secret's), the reason, the remedy and the key's help. */
-gboolean config_value_parse(const ConfigKey *key, const char *text, const char *directory, ConfigValue *out,
-                            GError **error);
+gboolean config_value_parse(const ConfigKey *key, const char *written, const char *directory,
+                            ConfigValue *out, GError **error);
 void config_value_clear(ConfigValue *value);
 gboolean config_value_equal(const ConfigValue *a, const ConfigValue *b);

@@ -60,8 +60,10 @@ static void look_once(FrontInterrupt *interrupt) REQUIRES(interrupt->lock);
 
 /* Cancels the calls whose process got a fatal signal. /proc is read with the lock held: it waits for nothing.
  */
+static void look_once_locked(FrontInterrupt *interrupt) REQUIRES(interrupt->lock);
+
 static void
-look_once(FrontInterrupt *interrupt)
+look_once_locked(FrontInterrupt *interrupt)
 {
     for (guint i = 0; i < interrupt->watched->len;) {
         Watched *watched = &g_array_index(interrupt->watched, Watched, i);
@@ -83,7 +85,7 @@ watch_thread(gpointer data)
     FrontInterrupt *interrupt = data;
     lock_acquire(&interrupt->lock);
     while (!interrupt->stopping) {
-        look_once(interrupt);
+        look_once_locked(interrupt);
         gint64 deadline = interrupt->watched->len > 0 ? g_get_monotonic_time() + POLL_US : 0;
         if (!interrupt->stopping)
             condition_wait(&interrupt->changed, &interrupt->lock, deadline);

@@ -133,15 +133,15 @@ fail_unknown_section(ConfigFile *file, const char *section, GError **error)
 }
 
 static const Driver *
-choose_driver(ConfigFile *file, const char *section, const char **out_name, GError **error)
+choose_driver(ConfigFile *file, const char *section, char **out_name, GError **error)
 {
     const char *const *names = driver_registry_get_names();
     g_autofree char *all = g_strjoinv(", ", (char **)names);
-    const char *name = config_file_peek(file, section, "driver");
+    g_autofree char *name = config_file_peek(file, section, "driver");
     const Driver *driver = name ? driver_registry_find(name) : NULL;
     const char *nearest = name ? config_nearest(name, names) : NULL;
     if (driver)
-        *out_name = name;
+        *out_name = g_steal_pointer(&name);
     else if (!name || !*name)
         fail_at(file, section, NULL, error, "[%s] needs driver = one of %s", section, all);
     else if (nearest)
@@ -186,13 +186,11 @@ read_storage(ConfigFile *file, const char *header, const Settings *settings, GEr
 {
     g_autoptr(StorageSettings) storage = g_new0(StorageSettings, 1);
     storage->name = get_storage_name(header);
-    const char *driver_name = NULL;
     if (!check_name(file, header, storage->name, error))
         return NULL;
-    storage->driver = choose_driver(file, header, &driver_name, error);
+    storage->driver = choose_driver(file, header, &storage->driver_name, error);
     if (!storage->driver)
         return NULL;
-    storage->driver_name = g_strdup(driver_name);
     const ConfigKey *const tables[] = {settings_get_storage_keys(), storage->driver->keys, NULL};
     ConfigSection *section = storage->section = config_section_check(file, header, tables, error);
     if (!section || !refuse_journal(section, error))

@@ -20,7 +20,7 @@ load_section(const char *config_path, char **out_driver_name)
     g_autoptr(ConfigFile) file = config_file_load(config_path, &error);
     g_assert_no_error(error);
     const char *section = config_file_get_sections(file)[0];
-    *out_driver_name = g_strdup(config_file_peek(file, section, "driver"));
+    *out_driver_name = config_file_peek(file, section, "driver");
     contract.driver = driver_registry_find(*out_driver_name);
     if (contract.driver == NULL)
         g_error("%s: driver '%s' is unknown", config_path, *out_driver_name);

@@ -1,6 +1,7 @@
 /* Configuration files and sections: what is accepted, and each refusal with its line and remedy. */
 #include "src/base/config.h"
 #include "src/base/config_file.h"
+#include "src/base/config_value.h"
 #include "src/base/error.h"
 #include "src/base/log.h"
 
@@ -91,6 +92,31 @@ test_values_and_defaults(void)
 }
 
 static void
+test_comments_behind_values(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(ConfigSection) section = check("[storage a]\n"
+                                             "driver = s3     # also: others\n"
+                                             "endpoint = http://host/#x\t# where\n"
+                                             "path = data # 1\n"
+                                             "containers = b # 1\n"
+                                             "folders = yes # really\n"
+                                             "secret_access_key = a # b\n"
+                                             "timeout = 2 ##\n"
+                                             "part_size = 16M #\n",
+                                             &error);
+    g_assert_no_error(error);
+    g_assert_cmpstr(config_section_get_string(section, "driver"), ==, "s3");
+    g_assert_cmpstr(config_section_get_string(section, "endpoint"), ==, "http://host/#x");
+    g_assert_true(g_str_has_suffix(config_section_get_string(section, "path"), "/data # 1"));
+    g_assert_cmpstr(config_section_get_list(section, "containers")[0], ==, "b # 1");
+    g_assert_cmpstr(config_section_get_string(section, "secret_access_key"), ==, "a # b");
+    g_assert_true(config_section_get_boolean(section, "folders"));
+    g_assert_cmpint(config_section_get_integer(section, "timeout"), ==, 2 * G_USEC_PER_SEC);
+    g_assert_cmpint(config_section_get_integer(section, "part_size"), ==, 16 << 20);
+}
+
+static void
 test_places(void)
 {
     g_autoptr(GError) error = NULL;
@@ -105,7 +131,8 @@ test_places(void)
     g_assert_cmpint(config_file_get_line(file, "storage a", "endpoint"), ==, 5);
     g_assert_cmpint(config_file_get_line(file, "storage a", "path"), ==, 0);
     g_assert_cmpint(config_file_get_line(file, "c", "path"), ==, 0);
-    g_assert_cmpstr(config_file_peek(file, "storage a", "driver"), ==, "s3");
+    g_autofree char *driver = config_file_peek(file, "storage a", "driver");
+    g_assert_cmpstr(driver, ==, "s3");
     g_assert_null(config_file_peek(file, "storage a", "path"));
     g_assert_null(config_file_peek(file, "c", "path"));
 
@@ -169,7 +196,7 @@ test_refusals(void)
         {"[storage a]\ndriver = s3\npart_size = 5X\n",
          "3: part_size: '5X' is not a size: write bytes, or 64K, 512M, 2G, 1T (bytes of a part)"},
         {"[storage a]\ndriver = s3\npart_size = 5K\n", "3: part_size: '5K' is out of range: write 1M to 5G"},
-        {"[storage a]\ndriver = s3\nfolders = yes # really\n", "a comment needs a line of its own"},
+        {"[storage a]\ndriver = s3\nfolders = yes#really\n", "3: folders: 'yes#really'"},
         {"[storage a]\ndriver = s3\nendpoint = a\\b\n", "3: endpoint: a '\\' in a value is written \\\\"},
         {"[storage a]\ndriver = s3\nendpoint = a\\\n", "3: endpoint: a '\\' in a value is written \\\\"},
     };
@@ -298,7 +325,9 @@ compare_value(ConfigFile *file, GKeyFile *key_file, const char *section, const c
     g_autofree char *raw = g_key_file_get_value(key_file, section, key, NULL);
     g_autofree char *ours = NULL;
     g_assert_nonnull(raw);
-    g_assert_cmpstr(g_strchomp(raw), ==, config_file_peek(file, section, key));
+    g_autofree char *expected = config_value_without_comment(CONFIG_STRING, g_strchomp(raw));
+    g_autofree char *peeked = config_file_peek(file, section, key);
+    g_assert_cmpstr(expected, ==, peeked);
     if (!config_file_get_text(file, section, key, &ours, NULL)) {
         g_assert_nonnull(strchr(raw, '\\'));
         return;
@@ -359,6 +388,7 @@ main(int argc, char **argv)
     directory = g_dir_make_tmp("storagefs-config-XXXXXX", NULL);
     path = g_build_filename(directory, "storagefs.conf", NULL);
     g_test_add_func("/config-file/values", test_values_and_defaults);
+    g_test_add_func("/config-file/comments-behind-values", test_comments_behind_values);
     g_test_add_func("/config-file/places", test_places);
     g_test_add_func("/config-file/absent-section", test_absent_section_is_all_defaults);
     g_test_add_func("/config-file/refusals", test_refusals);
