@@ -6,12 +6,13 @@ storage_begin_upload(Storage *storage, Call *call, const char *container, const 
                      const WriteOptions *options, char **out_upload_id, GError **error)
 {
     const Driver *driver = storage->settings->driver;
+    const WriteOptions effective = options ? *options : (WriteOptions){0};
     StorageAttempt attempt;
     if (!storage_check_writable(storage, error) ||
         !storage_check_offered(storage, driver->begin_upload != NULL, "multi-part uploads", error) ||
         !storage_attempt_begin(&attempt, storage, call, container, key, error))
         return FALSE;
-    while (!driver->begin_upload(storage->instance, call, container, key, options, out_upload_id,
+    while (!driver->begin_upload(storage->instance, call, container, key, &effective, out_upload_id,
                                  &attempt.failure)) {
         if (!storage_attempt_again(&attempt, error))
             return FALSE;
