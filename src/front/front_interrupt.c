@@ -56,8 +56,6 @@ front_interrupt_is_fatal(pid_t pid)
     return strstr(status, "\nState:\tZ") != NULL || strstr(status, "\nState:\tX") != NULL;
 }
 
-static void look_once(FrontInterrupt *interrupt) REQUIRES(interrupt->lock);
-
 /* Cancels the calls whose process got a fatal signal. /proc is read with the lock held: it waits for nothing.
  */
 static void look_once_locked(FrontInterrupt *interrupt) REQUIRES(interrupt->lock);
