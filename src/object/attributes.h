@@ -12,6 +12,9 @@
 #include <glib.h>
 #include <sys/stat.h>
 
+/* As mtime_ns to be encoded: no time is stored, the service's own counts. */
+#define ATTRIBUTES_NO_TIME G_MININT64
+
 typedef struct {
     guint64 size_bytes;
     gint64 mtime_ns;
