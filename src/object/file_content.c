@@ -1,0 +1,132 @@
+#include "src/object/file_content.h"
+
+#include <string.h>
+
+/* One request when a part is filled from the storage; charged to the memory budget. */
+#define STAGE_BYTES (4u << 20)
+
+/* A copy of the first extent of the range, with its own reference of the version. */
+static gboolean
+slice(ObjectFile *file, guint64 offset, guint64 length_bytes, Extent *out, StagingFile **out_staging)
+{
+    lock_acquire(&file->lock);
+    gboolean found = extent_map_slice(file->extents, offset, length_bytes, out);
+    if (found && out->version != NULL)
+        object_version_ref(out->version);
+    *out_staging = file->staging;
+    lock_release(&file->lock);
+    return found;
+}
+
+static gboolean
+read_extent(const Extent *extent, StagingFile *staging, Call *call, void *buffer, GError **error)
+{
+    switch (extent->kind) {
+    case EXTENT_LOCAL:
+        return staging_file_read(staging, extent->offset, buffer, extent->length_bytes, error);
+    case EXTENT_VERSION:
+        return object_version_read(extent->version, call, extent->source_offset, extent->length_bytes, buffer,
+                                   error);
+    case EXTENT_ZERO:
+        break;
+    }
+    memset(buffer, 0, extent->length_bytes);
+    return TRUE;
+}
+
+gboolean
+file_content_read(ObjectFile *file, Call *call, guint64 offset, void *buffer, gsize length_bytes,
+                  GError **error)
+{
+    guint8 *to = buffer;
+    Extent extent;
+    StagingFile *staging = NULL;
+    while (slice(file, offset, length_bytes, &extent, &staging)) {
+        gboolean ok = read_extent(&extent, staging, call, to, error);
+        object_version_unref(extent.version);
+        if (!ok)
+            return FALSE;
+        to += extent.length_bytes;
+        offset += extent.length_bytes;
+        length_bytes -= (gsize)extent.length_bytes;
+    }
+    /* A file that was cut meanwhile ends in zeros: the part is sent again. */
+    memset(to, 0, length_bytes);
+    return TRUE;
+}
+
+static gboolean
+stage_extent(ObjectFile *file, Call *call, const Extent *extent, void *buffer, GError **error)
+{
+    if (!object_version_read(extent->version, call, extent->source_offset, extent->length_bytes, buffer,
+                             error) ||
+        !staging_file_write(file->staging, extent->offset, buffer, extent->length_bytes, error))
+        return FALSE;
+    lock_acquire(&file->lock);
+    extent_map_mark_local(file->extents, extent->offset, extent->length_bytes);
+    lock_release(&file->lock);
+    return TRUE;
+}
+
+/* The first range of offset .. end that is only remote. */
+static gboolean
+find_remote(ObjectFile *file, guint64 offset, guint64 end, Extent *out)
+{
+    StagingFile *staging = NULL;
+    while (slice(file, offset, MIN(end - offset, G_MAXINT64), out, &staging)) {
+        if (out->kind == EXTENT_VERSION) {
+            out->length_bytes = MIN(out->length_bytes, STAGE_BYTES);
+            return TRUE;
+        }
+        object_version_unref(out->version);
+        offset += out->length_bytes;
+    }
+    return FALSE;
+}
+
+static gboolean
+stage_range(ObjectFile *file, Call *call, guint64 offset, guint64 end, void *buffer, GError **error)
+{
+    Extent extent;
+    while (find_remote(file, offset, end, &extent)) {
+        gboolean ok = stage_extent(file, call, &extent, buffer, error);
+        object_version_unref(extent.version);
+        if (!ok)
+            return FALSE;
+        offset = extent.offset + extent.length_bytes;
+    }
+    return TRUE;
+}
+
+gboolean
+file_content_stage(ObjectFile *file, Call *call, guint64 offset, guint64 length_bytes, GError **error)
+{
+    MemoryBudget *budget = file->store->budget;
+    Extent first;
+    if (!find_remote(file, offset, offset + length_bytes, &first))
+        return TRUE;
+    object_version_unref(first.version);
+    gsize charged = (gsize)MIN(length_bytes, STAGE_BYTES);
+    if (object_file_prepare_staging(file, error) == NULL || !memory_budget_take(budget, call, charged, error))
+        return FALSE;
+    guint8 *buffer = g_malloc(charged);
+    gboolean ok = stage_range(file, call, offset, offset + length_bytes, buffer, error);
+    g_free(buffer);
+    memory_budget_give(budget, charged);
+    return ok;
+}
+
+static gboolean
+read_source(gpointer data, guint64 offset, void *buffer, gsize length_bytes, GError **error)
+{
+    FileContentSource *from = data;
+    return file_content_read(from->file, from->call, from->offset + offset, buffer, length_bytes, error);
+}
+
+void
+file_content_init_source(FileContentSource *from, ObjectFile *file, Call *call, guint64 offset,
+                         guint64 size_bytes, ByteSource *out)
+{
+    *from = (FileContentSource){file, call, offset};
+    *out = (ByteSource){.size_bytes = size_bytes, .read = read_source, .data = from};
+}

@@ -1,0 +1,25 @@
+/* The bytes of an ObjectFile by its extents, wherever they are: for publications, parts and recovery.
+ *
+ * Reads of open handles go through read_ahead.h instead.
+ */
+#pragma once
+
+#include "src/object/object_file_state.h"
+
+/* Bytes offset .. offset+length, all inside the file. Blocks: when they are remote. */
+gboolean file_content_read(ObjectFile *file, Call *call, guint64 offset, void *buffer, gsize length_bytes,
+                           GError **error);
+/* Fetches what of the range is only remote into the staging file. The caller has a token of the file (or
+ * works for a publication that has one). Fails: CHANGED, NO_SPACE, NO_RESOURCES and what the storage reports.
+ * Blocks: yes. */
+gboolean file_content_stage(ObjectFile *file, Call *call, guint64 offset, guint64 length_bytes,
+                            GError **error);
+
+/* Bytes offset .. offset+size of a file as a ByteSource; must outlive it. */
+typedef struct {
+    ObjectFile *file;
+    Call *call;
+    guint64 offset;
+} FileContentSource;
+void file_content_init_source(FileContentSource *from, ObjectFile *file, Call *call, guint64 offset,
+                              guint64 size_bytes, ByteSource *out);

@@ -1,0 +1,430 @@
+#include "src/object/object_file.h"
+
+#include "src/base/error.h"
+#include "src/object/call_wait.h"
+#include "src/object/file_content.h"
+#include "src/object/object_file_state.h"
+#include "src/object/object_handle.h"
+#include "src/object/stream_upload.h"
+
+#include <string.h>
+
+static Metadata *
+metadata_ref(Metadata *metadata)
+{
+    return metadata != NULL ? g_hash_table_ref(metadata) : metadata_new();
+}
+
+static void
+set_base(ObjectFile *file, const ObjectInfo *version)
+{
+    object_info_copy(&file->info, version);
+    file->base = object_version_get(file->store->versions, file->storage, file->container, file->key,
+                                    version->etag, version->size_bytes);
+    extent_map_set(file->extents, &(Extent){0, version->size_bytes, EXTENT_VERSION, file->base, 0});
+}
+
+ObjectFile *
+object_file_new(ObjectStore *store, Storage *storage, const char *container, const char *key,
+                const ObjectInfo *version, const FileAttributes *attributes, gboolean exclusive,
+                const ObjectFileEvents *events)
+{
+    ObjectFile *file = g_new0(ObjectFile, 1);
+    file->references = 1;
+    file->store = store;
+    file->storage = storage_ref(storage);
+    file->container = g_strdup(container);
+    file->key = g_strdup(key);
+    file->attributes = *attributes;
+    file->exclusive = exclusive;
+    file->extents = extent_map_new();
+    file->next_part_end = G_MAXUINT64;
+    file->events = events != NULL ? *events : (ObjectFileEvents){NULL, NULL};
+    lock_init(&file->lock);
+    condition_init(&file->changed);
+    if (version != NULL)
+        set_base(file, version);
+    file->attributes.size_bytes = extent_map_get_size(file->extents);
+    file->others = metadata_ref(version != NULL ? version->metadata : NULL);
+    file->content_type =
+        g_strdup(version != NULL && version->content_type != NULL ? version->content_type
+                                                                  : attributes_guess_content_type(key));
+    file->dirty_since_us = g_get_monotonic_time();
+    file->link.data = file;
+    lock_acquire(&store->files_lock);
+    g_queue_push_tail_link(&store->files, &file->link);
+    lock_release(&store->files_lock);
+    return file;
+}
+
+ObjectFile *
+object_file_ref(ObjectFile *file)
+{
+    g_atomic_int_inc(&file->references);
+    return file;
+}
+
+static void
+file_free(ObjectFile *file)
+{
+    extent_map_free(file->extents);
+    staging_file_free(file->staging);
+    object_version_unref(file->base);
+    object_info_clear(&file->info);
+    g_hash_table_unref(file->others);
+    g_clear_error(&file->failure);
+    g_free(file->content_type);
+    g_free(file->container);
+    g_free(file->key);
+    condition_clear(&file->changed);
+    lock_clear(&file->lock);
+    storage_unref(file->storage);
+    g_free(file);
+}
+
+void
+object_file_unref(ObjectFile *file)
+{
+    if (file == NULL || !g_atomic_int_dec_and_test(&file->references))
+        return;
+    stream_upload_abandon(file);
+    /* Statistics look at files through the store's list, under its lock and without a reference. */
+    lock_acquire(&file->store->files_lock);
+    g_queue_unlink(&file->store->files, &file->link);
+    lock_release(&file->store->files_lock);
+    file_free(file);
+}
+
+static gboolean
+is_busy_locked(const ObjectFile *file)
+{
+    return file->changing || file->publishing;
+}
+
+gboolean
+object_file_begin_change(ObjectFile *file, Call *call, GError **error)
+{
+    CallWait wait;
+    lock_acquire(&file->lock);
+    gboolean begun = !is_busy_locked(file);
+    file->changing = file->changing || begun;
+    lock_release(&file->lock);
+    if (begun)
+        return TRUE;
+    call_wait_begin(&wait, call, &file->lock, &file->changed);
+    lock_acquire(&file->lock);
+    while (is_busy_locked(file) && call_wait_next(&wait, error))
+        continue;
+    begun = !is_busy_locked(file);
+    file->changing = file->changing || begun;
+    lock_release(&file->lock);
+    call_wait_end(&wait);
+    return begun;
+}
+
+void
+object_file_end_change_locked(ObjectFile *file)
+{
+    file->changing = FALSE;
+    condition_wake_all(&file->changed);
+}
+
+static void
+end_change(ObjectFile *file)
+{
+    lock_acquire(&file->lock);
+    object_file_end_change_locked(file);
+    lock_release(&file->lock);
+}
+
+void
+object_file_touch_locked(ObjectFile *file)
+{
+    if (!object_file_needs_publication_locked(file))
+        file->dirty_since_us = g_get_monotonic_time();
+    file->content_dirty = TRUE;
+    file->changes++;
+    file->attributes.mtime_ns = g_get_real_time() * 1000;
+    file->attributes.size_bytes = extent_map_get_size(file->extents);
+    file->explicit_attributes &= ~(unsigned)FILE_SET_TIMES;
+}
+
+StagingFile *
+object_file_prepare_staging(ObjectFile *file, GError **error)
+{
+    if (file->staging != NULL)
+        return file->staging;
+    StagingFile *staging = staging_file_new(file->store->staging_dir, error);
+    if (staging == NULL)
+        return NULL;
+    lock_acquire(&file->lock);
+    file->staging = staging;
+    lock_release(&file->lock);
+    return staging;
+}
+
+gboolean
+object_file_check_size(ObjectFile *file, guint64 offset, guint64 length_bytes, GError **error)
+{
+    Capabilities can;
+    storage_get_capabilities(file->storage, &can);
+    guint64 limit = can.maximum_object_bytes > 0 ? MIN(can.maximum_object_bytes, G_MAXINT64) : G_MAXINT64;
+    if (length_bytes <= limit && offset <= limit - length_bytes)
+        return TRUE;
+    g_autofree char *name = object_file_describe(file);
+    g_set_error(error, STORAGEFS_ERROR, ERROR_TOO_LARGE,
+                "%s: an object of this storage has at most %" G_GUINT64_FORMAT " bytes", name, limit);
+    return FALSE;
+}
+
+char *
+object_file_describe(ObjectFile *file)
+{
+    lock_acquire(&file->lock);
+    char *text = g_strdup_printf("%s/%s/%s", storage_get_name(file->storage), file->container, file->key);
+    lock_release(&file->lock);
+    return text;
+}
+
+gboolean
+object_file_needs_publication_locked(const ObjectFile *file)
+{
+    return !file->dropped && (file->content_dirty || file->attributes_dirty || file->base == NULL);
+}
+
+FileHandle *
+object_file_open(ObjectFile *file, int flags)
+{
+    return object_handle_new(file, flags);
+}
+
+ObjectFile *
+object_file_of_handle(FileHandle *handle)
+{
+    return object_handle_get_file(handle);
+}
+
+void
+object_file_add_handle(ObjectFile *file)
+{
+    lock_acquire(&file->lock);
+    file->handles++;
+    lock_release(&file->lock);
+}
+
+gboolean
+object_file_drop_handle(ObjectFile *file)
+{
+    lock_acquire(&file->lock);
+    gboolean last = --file->handles == 0;
+    lock_release(&file->lock);
+    return last;
+}
+
+guint
+object_file_get_handle_count(ObjectFile *file)
+{
+    lock_acquire(&file->lock);
+    guint count = file->handles;
+    lock_release(&file->lock);
+    return count;
+}
+
+void
+object_file_get_attributes(ObjectFile *file, FileAttributes *out)
+{
+    lock_acquire(&file->lock);
+    *out = file->attributes;
+    lock_release(&file->lock);
+}
+
+void
+object_file_get_info(ObjectFile *file, ObjectInfo *out)
+{
+    lock_acquire(&file->lock);
+    object_info_copy(out, &file->info);
+    lock_release(&file->lock);
+}
+
+gboolean
+object_file_is_dirty(ObjectFile *file)
+{
+    lock_acquire(&file->lock);
+    gboolean dirty = object_file_needs_publication_locked(file);
+    lock_release(&file->lock);
+    return dirty;
+}
+
+gboolean
+object_file_is_dropped(ObjectFile *file)
+{
+    lock_acquire(&file->lock);
+    gboolean dropped = file->dropped;
+    lock_release(&file->lock);
+    return dropped;
+}
+
+gboolean
+object_file_truncate(ObjectFile *file, Call *call, guint64 size_bytes, GError **error)
+{
+    if (!object_file_check_size(file, size_bytes, 0, error) || !object_file_begin_change(file, call, error))
+        return FALSE;
+    guint64 before = extent_map_get_size(file->extents);
+    /* What is cut off must not come back when the file grows again: the map knows; this frees the disk. */
+    gboolean ok = file->staging == NULL || size_bytes >= before ||
+                  staging_file_truncate(file->staging, size_bytes, error);
+    lock_acquire(&file->lock);
+    if (ok && size_bytes != before) {
+        extent_map_resize(file->extents, size_bytes);
+        object_file_touch_locked(file);
+        stream_upload_note_change_locked(file, MIN(before, size_bytes), G_MAXUINT64);
+    }
+    object_file_end_change_locked(file);
+    lock_release(&file->lock);
+    return ok;
+}
+
+void
+object_file_set_attributes(ObjectFile *file, unsigned valid, const FileAttributes *attributes)
+{
+    lock_acquire(&file->lock);
+    if (!object_file_needs_publication_locked(file))
+        file->dirty_since_us = g_get_monotonic_time();
+    if (valid & FILE_SET_MODE)
+        file->attributes.mode = (file->attributes.mode & S_IFMT) | (attributes->mode & 07777);
+    if (valid & FILE_SET_UID)
+        file->attributes.uid = attributes->uid;
+    if (valid & FILE_SET_GID)
+        file->attributes.gid = attributes->gid;
+    if (valid & FILE_SET_TIMES)
+        file->attributes.mtime_ns = attributes->mtime_ns;
+    file->explicit_attributes |= valid;
+    file->attributes_dirty = TRUE;
+    lock_release(&file->lock);
+}
+
+/* Names that are not the user's stay as they are. */
+static Metadata *
+replace_others(Metadata *before, Metadata *others)
+{
+    Metadata *merged = metadata_new();
+    GHashTableIter iter;
+    gpointer name = NULL, value = NULL;
+    g_hash_table_iter_init(&iter, before);
+    while (g_hash_table_iter_next(&iter, &name, &value)) {
+        if (attributes_is_reserved(name))
+            g_hash_table_insert(merged, g_strdup(name), g_strdup(value));
+    }
+    g_hash_table_iter_init(&iter, others);
+    while (g_hash_table_iter_next(&iter, &name, &value)) {
+        if (!attributes_is_reserved(name))
+            g_hash_table_insert(merged, g_strdup(name), g_strdup(value));
+    }
+    return merged;
+}
+
+void
+object_file_set_metadata(ObjectFile *file, const char *content_type, Metadata *others)
+{
+    lock_acquire(&file->lock);
+    if (!object_file_needs_publication_locked(file))
+        file->dirty_since_us = g_get_monotonic_time();
+    Metadata *merged = replace_others(file->others, others);
+    g_hash_table_unref(file->others);
+    file->others = merged;
+    if (content_type != NULL) {
+        g_free(file->content_type);
+        file->content_type = g_strdup(content_type);
+    }
+    /* Not among attributes, yet stored the same way and asked for explicitly. */
+    file->explicit_attributes |= FILE_SET_MODE;
+    file->attributes_dirty = TRUE;
+    lock_release(&file->lock);
+}
+
+static void
+move_locked(ObjectFile *file, const char *container, const char *key, const ObjectInfo *moved)
+{
+    char *old_container = file->container, *old_key = file->key;
+    file->container = g_strdup(container);
+    file->key = g_strdup(key);
+    g_free(old_container);
+    g_free(old_key);
+    if (moved == NULL || file->base == NULL)
+        return;
+    object_version_move(file->base, container, key, moved->etag);
+    object_info_clear(&file->info);
+    object_info_copy(&file->info, moved);
+    file->info.size_bytes = object_version_get_size(file->base);
+}
+
+gboolean
+object_file_move(ObjectFile *file, Call *call, const char *container, const char *key,
+                 const ObjectInfo *moved, GError **error)
+{
+    if (!object_file_begin_change(file, call, error))
+        return FALSE;
+    /* Parts that went out belong to the old name. */
+    stream_upload_abandon(file);
+    lock_acquire(&file->lock);
+    move_locked(file, container, key, moved);
+    object_file_end_change_locked(file);
+    lock_release(&file->lock);
+    return TRUE;
+}
+
+void
+object_file_drop(ObjectFile *file)
+{
+    lock_acquire(&file->lock);
+    file->dropped = TRUE;
+    g_autoptr(Call) call = file->publication_call != NULL ? call_ref(file->publication_call) : NULL;
+    lock_release(&file->lock);
+    if (call != NULL)
+        call_cancel(call);
+    lock_acquire(&file->lock);
+    while (file->publishing)
+        condition_wait(&file->changed, &file->lock, 0);
+    lock_release(&file->lock);
+    stream_upload_abandon(file);
+}
+
+gboolean
+object_file_detach(ObjectFile *file, Call *call, GError **error)
+{
+    if (!object_file_begin_change(file, call, error))
+        return FALSE;
+    gboolean ok = file_content_stage(file, call, 0, extent_map_get_size(file->extents), error);
+    end_change(file);
+    return ok;
+}
+
+UploadStatus *
+object_file_new_status(ObjectFile *file)
+{
+    UploadStatus *status = NULL;
+    lock_acquire(&file->lock);
+    if (object_file_needs_publication_locked(file)) {
+        status = g_new0(UploadStatus, 1);
+        status->storage = g_strdup(storage_get_name(file->storage));
+        status->container = g_strdup(file->container);
+        status->key = g_strdup(file->key);
+        status->state = file->publishing ? UPLOAD_PUBLISHING : UPLOAD_WRITING;
+        status->size_bytes = extent_map_get_size(file->extents);
+        status->sent_bytes = stream_upload_get_sent_bytes_locked(file);
+        status->age_us = g_get_monotonic_time() - file->dirty_since_us;
+        status->attempts = file->attempts;
+        status->last_error = file->failure != NULL ? g_strdup(file->failure->message) : NULL;
+    }
+    lock_release(&file->lock);
+    return status;
+}
+
+void
+object_file_count(ObjectFile *file, guint *inout_open, guint64 *inout_staged_bytes)
+{
+    lock_acquire(&file->lock);
+    *inout_open += file->handles > 0;
+    *inout_staged_bytes += extent_map_get_local_bytes(file->extents);
+    lock_release(&file->lock);
+}

@@ -1,0 +1,228 @@
+/* The states of object_file.h: who publishes, who waits, what a failure leaves behind. */
+#include "src/base/error.h"
+#include "src/base/log.h"
+#include "src/object/call_wait.h"
+#include "src/object/object_file.h"
+#include "src/object/object_file_state.h"
+#include "src/object/publication.h"
+#include "src/object/recovery.h"
+#include "src/object/stream_upload.h"
+
+typedef enum { ENTER_MINE, ENTER_NOTHING, ENTER_FAILED } Entrance;
+
+/* A publication ended by the interrupted call of another thread says nothing about ours. */
+static gboolean
+is_verdict(const GError *failure)
+{
+    return failure != NULL && !error_is(failure, ERROR_CANCELLED);
+}
+
+static Entrance
+decide_locked(ObjectFile *file, gboolean joined, GError **error)
+{
+    if (!object_file_needs_publication_locked(file))
+        return ENTER_NOTHING;
+    if (file->lost || (joined && is_verdict(file->failure))) {
+        g_propagate_error(error, g_error_copy(file->failure));
+        return ENTER_FAILED;
+    }
+    file->publishing = TRUE;
+    return ENTER_MINE;
+}
+
+/* What the caller wrote before is in a publication that runs now, because writers wait for it: its result is
+ * the caller's too. */
+static Entrance
+enter(ObjectFile *file, Call *call, GError **error)
+{
+    CallWait wait;
+    gboolean joined = FALSE, ok = TRUE;
+    call_wait_begin(&wait, call, &file->lock, &file->changed);
+    lock_acquire(&file->lock);
+    while ((file->publishing || file->changing) && ok) {
+        joined = joined || file->publishing;
+        ok = call_wait_next(&wait, error);
+    }
+    Entrance entrance = ok ? decide_locked(file, joined, error) : ENTER_FAILED;
+    lock_release(&file->lock);
+    call_wait_end(&wait);
+    return entrance;
+}
+
+static void
+take_content_locked(ObjectFile *file, const PublicationResult *result)
+{
+    ObjectVersion *base = object_version_get(file->store->versions, file->storage, file->container, file->key,
+                                             result->info.etag, result->info.size_bytes);
+    extent_map_rebase(file->extents, base);
+    object_version_unref(file->base);
+    file->base = base;
+    file->content_dirty = FALSE;
+    file->generation++;
+    file->exclusive = FALSE;
+}
+
+static void
+take_result_locked(ObjectFile *file, const PublicationResult *result, gboolean content)
+{
+    if (content)
+        take_content_locked(file, result);
+    else
+        object_version_move(file->base, file->container, file->key, result->info.etag);
+    object_info_clear(&file->info);
+    object_info_copy(&file->info, &result->info);
+    if (!file->attributes_dirty) {
+        file->attributes.mtime_ns = result->attributes.mtime_ns;
+        file->explicit_attributes = 0;
+    }
+    g_hash_table_unref(file->others);
+    file->others = g_hash_table_ref(result->info.metadata);
+}
+
+static void
+finish_locked(ObjectFile *file, const PublicationResult *result, gboolean content, const GError *failure)
+{
+    gboolean stored = result->content_stored;
+    if (stored)
+        take_result_locked(file, result, content);
+    if (failure != NULL)
+        file->attributes_dirty = TRUE;
+    g_clear_error(&file->failure);
+    file->failure = failure != NULL ? g_error_copy(failure) : NULL;
+    file->lost = failure != NULL && content && !stored &&
+                 (error_is(failure, ERROR_CHANGED) || error_is(failure, ERROR_EXISTS));
+    file->publishing = FALSE;
+    file->publication_call = NULL;
+    condition_wake_all(&file->changed);
+}
+
+/* Without O_EXCL an object that appeared meanwhile is a lost race like any other. */
+static void
+translate_exists(ObjectFile *file, GError **failure)
+{
+    if (*failure == NULL || file->exclusive || !error_is(*failure, ERROR_EXISTS))
+        return;
+    GError *changed = g_error_new_literal(STORAGEFS_ERROR, ERROR_CHANGED, (*failure)->message);
+    g_error_free(*failure);
+    *failure = changed;
+}
+
+/* Under the token: nobody changes the file meanwhile. */
+static void
+save(ObjectFile *file, const GError *failure)
+{
+    lock_acquire(&file->lock);
+    gboolean known = file->changes == file->saved_changes;
+    guint64 changes = file->changes;
+    lock_release(&file->lock);
+    if (known || !recovery_save(file, failure))
+        return;
+    lock_acquire(&file->lock);
+    file->saved_changes = changes;
+    lock_release(&file->lock);
+}
+
+static gboolean
+run(ObjectFile *file, Call *call, GError **error)
+{
+    g_auto(PublicationResult) result = {0};
+    GError *failure = NULL;
+    CallLink link;
+    call_wait_link(&link, call);
+    lock_acquire(&file->lock);
+    gboolean content = file->content_dirty || file->base == NULL;
+    file->attempts++;
+    file->publication_call = link.call;
+    lock_release(&file->lock);
+    object_store_begin_publication(file->store);
+    gboolean ok = content ? publication_store(file, link.call, &result, &failure)
+                          : publication_store_attributes(file, link.call, &result, &failure);
+    translate_exists(file, &failure);
+    if (!ok && content && !result.content_stored &&
+        (error_is(failure, ERROR_CHANGED) || error_is(failure, ERROR_EXISTS)))
+        save(file, failure);
+    object_store_end_publication(file->store, ok);
+    lock_acquire(&file->lock);
+    finish_locked(file, &result, content, failure);
+    lock_release(&file->lock);
+    call_wait_unlink(&link);
+    if (result.content_stored && file->events.published != NULL)
+        file->events.published(file->events.data, file, &result.info);
+    if (!ok)
+        g_propagate_error(error, failure);
+    return ok;
+}
+
+gboolean
+object_file_publish(ObjectFile *file, Call *call, GError **error)
+{
+    switch (enter(file, call, error)) {
+    case ENTER_MINE:
+        return run(file, call, error);
+    case ENTER_NOTHING:
+        return TRUE;
+    case ENTER_FAILED:
+        break;
+    }
+    return FALSE;
+}
+
+/* Nobody has it open: what is in the staging file is also in the storage. */
+static void
+forget_local_copy(ObjectFile *file)
+{
+    StagingFile *staging = NULL;
+    lock_acquire(&file->lock);
+    if (file->handles == 0 && !file->changing && !file->publishing && !file->dropped &&
+        !object_file_needs_publication_locked(file) && file->staging != NULL) {
+        guint64 size_bytes = object_version_get_size(file->base);
+        extent_map_resize(file->extents, 0);
+        extent_map_set(file->extents, &(Extent){0, size_bytes, EXTENT_VERSION, file->base, 0});
+        staging = g_steal_pointer(&file->staging);
+    }
+    lock_release(&file->lock);
+    staging_file_free(staging);
+}
+
+static gboolean
+must_save_locked(const ObjectFile *file)
+{
+    return object_file_needs_publication_locked(file) && file->content_dirty &&
+           file->changes != file->saved_changes;
+}
+
+static void
+save_at_close(ObjectFile *file)
+{
+    if (!object_file_begin_change(file, NULL, NULL))
+        return;
+    lock_acquire(&file->lock);
+    gboolean must = must_save_locked(file);
+    g_autoptr(GError) failure = file->failure != NULL ? g_error_copy(file->failure) : NULL;
+    lock_release(&file->lock);
+    if (must)
+        save(file, failure);
+    lock_acquire(&file->lock);
+    file->dropped = file->dropped || file->changes == file->saved_changes;
+    object_file_end_change_locked(file);
+    lock_release(&file->lock);
+    stream_upload_abandon(file);
+}
+
+void
+object_file_publish_at_close(ObjectFile *file, Call *call)
+{
+    g_autoptr(GError) error = NULL;
+    lock_acquire(&file->lock);
+    /* What failed with a verdict was reported to the close that asked for it. */
+    gboolean reported = file->lost || is_verdict(file->failure);
+    gboolean needed = object_file_needs_publication_locked(file);
+    lock_release(&file->lock);
+    if (needed && (reported || !object_file_publish(file, call, &error))) {
+        g_autofree char *name = object_file_describe(file);
+        if (error != NULL)
+            log_error("%s: %s", name, error->message);
+        save_at_close(file);
+    }
+    forget_local_copy(file);
+}

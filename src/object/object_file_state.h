@@ -1,0 +1,91 @@
+/* The inside of an ObjectFile, for the files of this folder that implement it:
+ *
+ *   object_file.c          life, attributes, changes        object_file_copy.c     copy_range
+ *   object_file_publish.c  the publication's states         file_content.c         bytes by extents
+ *   publication.c          what is sent to the storage      stream_upload.c        parts that go out while
+ * writing
+ */
+#pragma once
+
+#include "src/base/lock.h"
+#include "src/object/extent_map.h"
+#include "src/object/object_file.h"
+#include "src/object/object_store_private.h"
+#include "src/object/part_layout.h"
+#include "src/object/staging_file.h"
+
+#include <glib.h>
+
+typedef struct StreamUpload StreamUpload;
+
+struct ObjectFile {
+    gint references;
+    ObjectStore *store;
+    Storage *storage;
+    ObjectFileEvents events;
+    gboolean exclusive;
+    GList link; /* in the store's list */
+
+    /* Guarded by lock. Extents, size and staging change only under the token `changing` (one writer) or
+     * `publishing` (clean ranges are put into the staging file); `changed` is woken when either ends. */
+    Lock lock;
+    Condition changed;
+    gboolean changing, publishing, dropped;
+
+    char *container, *key;
+    ObjectVersion *base; /* NULL: does not exist yet */
+    ObjectInfo info;     /* of base */
+    guint64 generation;  /* grows when base is replaced: reads of the old one begin again */
+
+    ExtentMap *extents;
+    StagingFile *staging; /* made by the first change; stays until the file is clean and closed */
+    gboolean content_dirty;
+    guint64 changes, saved_changes; /* content changes made; those the recovery directory has */
+
+    FileAttributes attributes;
+    unsigned explicit_attributes; /* FILE_SET_* somebody asked for since the last publication */
+    gboolean attributes_dirty;
+    char *content_type;
+    Metadata *others;
+
+    GError *failure; /* of the last publication; NULL: it succeeded */
+    gboolean lost;   /* another writer won: never published again */
+    guint attempts;
+    gint64 dirty_since_us;
+    Call *publication_call; /* of the running publication: a drop cancels it; borrowed */
+
+    guint handles;
+
+    /* Streaming (stream_upload.c). */
+    gboolean layout_known, streams;
+    PartLayout layout;
+    guint64 run_start, frontier; /* forward writing: from, to */
+    guint next_part;             /* the first part that did not go out in this run */
+    guint64 next_part_end;       /* what the frontier must reach */
+    StreamUpload *upload;
+};
+
+/* Waits until no change and no publication runs, then keeps both away. Fails: CANCELLED, TIMEOUT. */
+gboolean object_file_begin_change(ObjectFile *file, Call *call, GError **error);
+/* Both with the lock held: marks content as changed now; ends the change. */
+void object_file_touch_locked(ObjectFile *file) REQUIRES(file->lock);
+void object_file_end_change_locked(ObjectFile *file) REQUIRES(file->lock);
+/* The staging file, made if there is none; under a token. NULL on failure. */
+StagingFile *object_file_prepare_staging(ObjectFile *file, GError **error);
+/* Fails: TOO_LARGE. */
+gboolean object_file_check_size(ObjectFile *file, guint64 offset, guint64 length_bytes, GError **error);
+
+/* "storage/container/key" for messages. */
+char *object_file_describe(ObjectFile *file);
+
+gboolean object_file_needs_publication_locked(const ObjectFile *file);
+/* The handle's last use: publishes or saves what is left, then forgets local copies of a clean object. */
+void object_file_publish_at_close(ObjectFile *file, Call *call);
+
+void object_file_add_handle(ObjectFile *file);
+/* TRUE: it was the last one. */
+gboolean object_file_drop_handle(ObjectFile *file);
+
+/* For the store's lists. NULL when nothing is unpublished. */
+UploadStatus *object_file_new_status(ObjectFile *file);
+void object_file_count(ObjectFile *file, guint *inout_open, guint64 *inout_staged_bytes);

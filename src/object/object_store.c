@@ -1,0 +1,174 @@
+#include "src/object/object_store.h"
+
+#include "src/base/error.h"
+#include "src/object/call_wait.h"
+#include "src/object/object_file_state.h"
+#include "src/object/object_store_private.h"
+#include "src/object/recovery.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+/* Less would not hold the blocks of one large read. */
+#define MINIMUM_MEMORY_BYTES (8 << 20)
+
+static gboolean
+make_private_folder(const char *path, GError **error)
+{
+    struct stat status;
+    if (g_mkdir_with_parents(path, 0700) != 0 || lstat(path, &status) != 0)
+        return error_set_errno(error, errno, "directory %s", path);
+    if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid()) {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_DENIED,
+                    "directory %s: not a directory of this user; remove it, or choose another one", path);
+        return FALSE;
+    }
+    if ((status.st_mode & 077) != 0 && chmod(path, 0700) != 0)
+        return error_set_errno(error, errno, "directory %s: mode 0700", path);
+    return TRUE;
+}
+
+ObjectStore *
+object_store_new(const ObjectStoreSettings *settings, GError **error)
+{
+    if (!make_private_folder(settings->staging_dir, error) ||
+        !make_private_folder(settings->recovery_dir, error))
+        return NULL;
+    ObjectStore *store = g_new0(ObjectStore, 1);
+    store->budget = memory_budget_new((guint64)MAX(settings->memory_limit_bytes, MINIMUM_MEMORY_BYTES));
+    store->blocks = block_cache_new(store->budget);
+    store->versions = object_version_table_new();
+    store->staging_dir = g_strdup(settings->staging_dir);
+    store->recovery_dir = g_strdup(settings->recovery_dir);
+    lock_init(&store->lock);
+    lock_init(&store->files_lock);
+    condition_init(&store->idle);
+    g_queue_init(&store->files);
+    return store;
+}
+
+void
+object_store_free(ObjectStore *store)
+{
+    if (store == NULL)
+        return;
+    lock_acquire(&store->lock);
+    while (store->tasks > 0)
+        condition_wait(&store->idle, &store->lock, 0);
+    lock_release(&store->lock);
+    g_assert(store->files.length == 0);
+    block_cache_free(store->blocks);
+    memory_budget_free(store->budget);
+    object_version_table_free(store->versions);
+    condition_clear(&store->idle);
+    lock_clear(&store->lock);
+    lock_clear(&store->files_lock);
+    g_free(store->staging_dir);
+    g_free(store->recovery_dir);
+    g_free(store);
+}
+
+void
+object_store_begin_task(ObjectStore *store)
+{
+    lock_acquire(&store->lock);
+    store->tasks++;
+    lock_release(&store->lock);
+}
+
+void
+object_store_end_task(ObjectStore *store)
+{
+    lock_acquire(&store->lock);
+    if (--store->tasks == 0)
+        condition_wake_all(&store->idle);
+    lock_release(&store->lock);
+}
+
+void
+object_store_begin_publication(ObjectStore *store)
+{
+    lock_acquire(&store->lock);
+    store->publications_open++;
+    lock_release(&store->lock);
+}
+
+void
+object_store_end_publication(ObjectStore *store, gboolean ok)
+{
+    lock_acquire(&store->lock);
+    store->publications++;
+    if (!ok)
+        store->publication_failures++;
+    if (--store->publications_open == 0)
+        condition_wake_all(&store->idle);
+    lock_release(&store->lock);
+}
+
+void
+object_store_count_read_ahead(ObjectStore *store, guint64 fetched_bytes, guint64 wasted_bytes)
+{
+    lock_acquire(&store->lock);
+    store->read_ahead_bytes += fetched_bytes;
+    store->read_ahead_wasted_bytes += wasted_bytes;
+    lock_release(&store->lock);
+}
+
+gboolean
+object_store_drain(ObjectStore *store, Call *call, GError **error)
+{
+    CallWait wait;
+    gboolean ok = TRUE;
+    call_wait_begin(&wait, call, &store->lock, &store->idle);
+    lock_acquire(&store->lock);
+    while (store->publications_open > 0 && ok)
+        ok = call_wait_next(&wait, error);
+    lock_release(&store->lock);
+    call_wait_end(&wait);
+    return ok;
+}
+
+static void
+upload_status_free(gpointer data)
+{
+    UploadStatus *status = data;
+    g_free(status->storage);
+    g_free(status->container);
+    g_free(status->key);
+    g_free(status->last_error);
+    g_free(status->recovery_path);
+    g_free(status);
+}
+
+GPtrArray *
+object_store_list_uploads(ObjectStore *store)
+{
+    GPtrArray *list = g_ptr_array_new_with_free_func(upload_status_free);
+    lock_acquire(&store->files_lock);
+    for (GList *item = store->files.head; item != NULL; item = item->next) {
+        UploadStatus *status = object_file_new_status(item->data);
+        if (status != NULL)
+            g_ptr_array_add(list, status);
+    }
+    lock_release(&store->files_lock);
+    recovery_list(store->recovery_dir, list);
+    return list;
+}
+
+void
+object_store_get_statistics(ObjectStore *store, ObjectStoreStatistics *out)
+{
+    *out = (ObjectStoreStatistics){.memory_limit_bytes = memory_budget_get_limit(store->budget)};
+    memory_budget_get_use(store->budget, &out->memory_used_bytes, &out->memory_peak_bytes);
+    block_cache_get_counts(store->blocks, &out->block_hits, &out->block_misses);
+    lock_acquire(&store->lock);
+    out->read_ahead_bytes = store->read_ahead_bytes;
+    out->read_ahead_wasted_bytes = store->read_ahead_wasted_bytes;
+    out->publications = store->publications;
+    out->publication_failures = store->publication_failures;
+    lock_release(&store->lock);
+    lock_acquire(&store->files_lock);
+    for (GList *item = store->files.head; item != NULL; item = item->next)
+        object_file_count(item->data, &out->open_files, &out->staged_bytes);
+    lock_release(&store->files_lock);
+}

@@ -1,0 +1,39 @@
+/* What the files of this folder share of an ObjectStore; nobody above includes it. */
+#pragma once
+
+#include "src/base/lock.h"
+#include "src/object/block_cache.h"
+#include "src/object/memory_budget.h"
+#include "src/object/object_store.h"
+#include "src/object/object_version.h"
+
+#include <glib.h>
+
+typedef struct ObjectFile ObjectFile;
+
+struct ObjectStore {
+    MemoryBudget *budget;
+    BlockCache *blocks;
+    ObjectVersionTable *versions;
+    char *staging_dir, *recovery_dir;
+
+    gint streams; /* positions that read ahead now; atomic */
+
+    Lock files_lock; /* above object_file in the lock order */
+    GQueue files;    /* of ObjectFile, borrowed: a file leaves it before it is freed */
+
+    Lock lock; /* a leaf */
+    Condition idle;
+    guint tasks;             /* background work that refers to the store */
+    guint publications_open; /* running or waiting */
+    guint64 publications, publication_failures, read_ahead_bytes, read_ahead_wasted_bytes;
+};
+
+/* Around background work: object_store_free() waits for it. */
+void object_store_begin_task(ObjectStore *store);
+void object_store_end_task(ObjectStore *store);
+
+void object_store_begin_publication(ObjectStore *store);
+void object_store_end_publication(ObjectStore *store, gboolean ok);
+
+void object_store_count_read_ahead(ObjectStore *store, guint64 fetched_bytes, guint64 wasted_bytes);

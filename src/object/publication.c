@@ -1,0 +1,359 @@
+#include "src/object/publication.h"
+
+#include "src/base/error.h"
+#include "src/base/log.h"
+#include "src/object/file_content.h"
+#include "src/object/part_sender.h"
+#include "src/object/stream_upload.h"
+#include "src/object/upload_plan.h"
+
+typedef struct {
+    ObjectFile *file;
+    Call *call; /* of the whole; each request gets the storage's time of its own */
+    PublicationResult *result;
+    Capabilities can;
+    char *container, *key;
+    ObjectVersionPlace base; /* etag: the condition */
+    gboolean is_new;
+    unsigned explicit_attributes;
+    char *content_type;
+    Metadata *metadata; /* to be stored */
+} Publication;
+
+void
+publication_result_clear(PublicationResult *result)
+{
+    object_info_clear(&result->info);
+}
+
+void
+publication_forget_content(Metadata *metadata)
+{
+    g_hash_table_remove(metadata, "md5chksum");
+}
+
+/* What is published is what stood at this moment; attributes set later make the file dirty again. */
+static void
+publication_init(Publication *p, ObjectFile *file, Call *call, PublicationResult *result, gboolean content)
+{
+    *p = (Publication){.file = file, .call = call, .result = result};
+    lock_acquire(&file->lock);
+    p->container = g_strdup(file->container);
+    p->key = g_strdup(file->key);
+    p->content_type = g_strdup(file->content_type);
+    p->is_new = file->base == NULL;
+    p->explicit_attributes = file->explicit_attributes;
+    result->attributes = file->attributes;
+    p->metadata = attributes_encode(&file->attributes, file->others);
+    if (content)
+        publication_forget_content(p->metadata);
+    file->attributes_dirty = FALSE;
+    lock_release(&file->lock);
+    if (file->base != NULL)
+        object_version_get_place(file->base, &p->base);
+    storage_await_capabilities(file->storage, call, &p->can);
+}
+
+static void
+publication_clear(Publication *p)
+{
+    object_version_place_clear(&p->base);
+    g_free(p->container);
+    g_free(p->key);
+    g_free(p->content_type);
+    g_hash_table_unref(p->metadata);
+}
+
+static Call *
+new_request(Publication *p)
+{
+    return call_new_child(p->call, storage_get_settings(p->file->storage)->timeout_us);
+}
+
+static WriteOptions
+make_options(const Publication *p)
+{
+    return (WriteOptions){.content_type = p->content_type,
+                          .metadata = p->metadata,
+                          .if_etag = p->is_new ? NULL : p->base.etag,
+                          .if_absent = p->is_new};
+}
+
+/* The content is stored. What the reply did not tell is asked for; when that fails, the first read pins the
+ * version instead. */
+static void
+note_stored(Publication *p, ObjectInfo *stored, Metadata *metadata, gboolean need_time)
+{
+    ObjectInfo *info = &p->result->info;
+    if (stored->etag == NULL || (need_time && stored->mtime_ns == 0)) {
+        g_autoptr(Call) request = new_request(p);
+        g_auto(ObjectInfo) asked = {0};
+        if (storage_stat_object(p->file->storage, request, p->container, p->key, &asked, NULL) &&
+            (stored->etag == NULL || g_strcmp0(stored->etag, asked.etag) == 0)) {
+            object_info_clear(stored);
+            *stored = asked;
+            asked = (ObjectInfo){0};
+        }
+    }
+    object_info_clear(info);
+    *info = *stored;
+    *stored = (ObjectInfo){0};
+    info->size_bytes = p->result->attributes.size_bytes;
+    if (info->key == NULL)
+        info->key = g_strdup(p->key);
+    if (info->content_type == NULL)
+        info->content_type = g_strdup(p->content_type);
+    if (info->metadata != NULL)
+        g_hash_table_unref(info->metadata);
+    info->metadata = g_hash_table_ref(metadata);
+    p->result->content_stored = TRUE;
+}
+
+static gboolean
+store_by_put(Publication *p, GError **error)
+{
+    g_auto(ObjectInfo) stored = {0};
+    guint64 size_bytes = p->result->attributes.size_bytes;
+    FileContentSource content;
+    ByteSource source;
+    WriteOptions options = make_options(p);
+    /* A driver may read its source twice (a hash, a retry): what is remote is fetched once, before. */
+    if (!file_content_stage(p->file, p->call, 0, size_bytes, error))
+        return FALSE;
+    g_autoptr(Call) request = new_request(p);
+    file_content_init_source(&content, p->file, request, 0, size_bytes, &source);
+    if (!storage_write_object(p->file->storage, request, p->container, p->key, &source, &options, &stored,
+                              error))
+        return FALSE;
+    note_stored(p, &stored, p->metadata, FALSE);
+    return TRUE;
+}
+
+static gboolean
+store_by_copy(Publication *p, ObjectVersion *from, GError **error)
+{
+    g_auto(ObjectInfo) stored = {0};
+    g_auto(ObjectVersionPlace) place = {0};
+    WriteOptions options = make_options(p);
+    object_version_get_place(from, &place);
+    CopySource source = {place.container, place.key, place.etag};
+    if (!storage_copy_object(p->file->storage, p->call, &source, object_version_get_size(from), p->container,
+                             p->key, &options, &stored, error))
+        return FALSE;
+    g_autoptr(Call) request = new_request(p);
+    if (!p->can.copy_checks_source && !object_version_check(from, request, error))
+        return FALSE;
+    note_stored(p, &stored, p->metadata, FALSE);
+    return TRUE;
+}
+
+/* A service that does not compare the source's etag copies whatever is there: looked at before the commit. */
+static gboolean
+check_sources(Publication *p, const UploadPlan *plan, GError **error)
+{
+    g_autoptr(GHashTable) checked = g_hash_table_new(NULL, NULL);
+    for (guint i = 0; i < plan->parts->len && !p->can.copy_checks_source; i++) {
+        const PlanPart *part = &g_array_index(plan->parts, PlanPart, i);
+        g_autoptr(Call) request = new_request(p);
+        if (part->kind == PLAN_PART_COPIED && g_hash_table_add(checked, part->version) &&
+            !object_version_check(part->version, request, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean
+commit(Publication *p, const char *upload_id, const UploadPlan *plan, GArray *parts,
+       const WriteOptions *options, ObjectInfo *out_stored, GError **error)
+{
+    g_autoptr(Call) request = new_request(p);
+    return check_sources(p, plan, error) && call_check(request, error) &&
+           storage_commit_upload(p->file->storage, request, p->container, p->key, upload_id,
+                                 (const UploadPart *)(gpointer)parts->data, parts->len, options,
+                                 p->result->attributes.size_bytes, out_stored, error);
+}
+
+/* Whatever became of the call: parts that nobody commits cost money. */
+static void
+abort_upload(Publication *p, const char *upload_id)
+{
+    g_autoptr(Call) call = storage_new_call(p->file->storage);
+    g_autoptr(GError) error = NULL;
+    if (!storage_abort_upload(p->file->storage, call, p->container, p->key, upload_id, &error))
+        log_warning("%s/%s/%s: unfinished upload %s stays on the server: %s",
+                    storage_get_name(p->file->storage), p->container, p->key, upload_id, error->message);
+}
+
+static gboolean
+send_and_commit(Publication *p, const char *upload_id, const UploadPlan *plan, const WriteOptions *options,
+                ObjectInfo *out_stored, GError **error)
+{
+    PartSender sender = {p->file, p->call, p->container, p->key, upload_id, plan};
+    g_autoptr(GArray) parts = part_sender_send(&sender, error);
+    return parts != NULL && commit(p, upload_id, plan, parts, options, out_stored, error);
+}
+
+static gboolean
+store_by_parts(Publication *p, const UploadPlan *plan, GError **error)
+{
+    g_auto(ObjectInfo) stored = {0};
+    g_autofree char *upload_id = NULL;
+    WriteOptions options = make_options(p);
+    g_autoptr(Call) request = new_request(p);
+    if (!storage_begin_upload(p->file->storage, request, p->container, p->key, &options, &upload_id, error))
+        return FALSE;
+    if (!send_and_commit(p, upload_id, plan, &options, &stored, error)) {
+        abort_upload(p, upload_id);
+        return FALSE;
+    }
+    note_stored(p, &stored, p->metadata, FALSE);
+    return TRUE;
+}
+
+static gboolean
+replace_metadata(Publication *p, const ObjectInfo *known, ObjectInfo *out_stored, GError **error)
+{
+    /* A copy of a large object onto itself may need many requests. */
+    return storage_set_metadata(p->file->storage, p->call, p->container, p->key, known, p->content_type,
+                                p->metadata, out_stored, error);
+}
+
+static gboolean
+equal_metadata(Metadata *a, Metadata *b)
+{
+    GHashTableIter iter;
+    gpointer name = NULL, value = NULL;
+    if (g_hash_table_size(a) != g_hash_table_size(b))
+        return FALSE;
+    g_hash_table_iter_init(&iter, a);
+    while (g_hash_table_iter_next(&iter, &name, &value)) {
+        if (g_strcmp0(g_hash_table_lookup(b, name), value) != 0)
+            return FALSE;
+    }
+    return TRUE;
+}
+
+/* The upload began before the last write, so with what was known then; now the object must have what somebody
+ * asked for since. A time nobody asked for is the service's. */
+static gboolean
+correct_metadata(Publication *p, Metadata *begun, const char *begun_type, gboolean begun_with_time,
+                 GError **error)
+{
+    PublicationResult *result = p->result;
+    gboolean asked = (p->explicit_attributes & FILE_SET_TIMES) != 0;
+    if (!asked && !begun_with_time) {
+        if (result->info.mtime_ns != 0)
+            result->attributes.mtime_ns = result->info.mtime_ns;
+        g_hash_table_remove(p->metadata, "mtime");
+    }
+    if (equal_metadata(begun, p->metadata) && g_strcmp0(begun_type, p->content_type) == 0)
+        return TRUE;
+    if (!asked) {
+        FileAttributes attributes = result->attributes;
+        g_autoptr(GHashTable) others = g_steal_pointer(&p->metadata);
+        p->metadata = attributes_encode(&attributes, others);
+    }
+    g_auto(ObjectInfo) stored = {0};
+    g_autoptr(GError) local_error = NULL;
+    if (replace_metadata(p, &result->info, &stored, &local_error)) {
+        note_stored(p, &stored, p->metadata, FALSE);
+        return TRUE;
+    }
+    /* Where metadata cannot be changed, what the upload began with stays. */
+    if (error_is(local_error, ERROR_UNSUPPORTED))
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&local_error));
+    return FALSE;
+}
+
+static gboolean
+store_by_begun_upload(Publication *p, const UploadPlan *plan, GError **error)
+{
+    ObjectFile *file = p->file;
+    g_auto(ObjectInfo) stored = {0};
+    g_autoptr(GHashTable) begun = g_hash_table_ref(stream_upload_get_metadata(file));
+    g_autofree char *begun_type = g_strdup(stream_upload_get_content_type(file));
+    gboolean with_time = stream_upload_has_time(file);
+    WriteOptions options = make_options(p);
+    options.metadata = begun;
+    options.content_type = begun_type;
+    if (!send_and_commit(p, stream_upload_get_id(file), plan, &options, &stored, error)) {
+        stream_upload_abandon(file);
+        return FALSE;
+    }
+    stream_upload_finish(file);
+    note_stored(p, &stored, begun, !with_time && (p->explicit_attributes & FILE_SET_TIMES) == 0);
+    return correct_metadata(p, begun, begun_type, with_time, error);
+}
+
+static gboolean
+make_plan(Publication *p, UploadPlan *out, GError **error)
+{
+    ObjectFile *file = p->file;
+    UploadPlanInput input = {.capabilities = &p->can,
+                             .preferred_part_bytes =
+                                 (guint64)storage_get_settings(file->storage)->part_bytes};
+    if (stream_upload_has_begun(file)) {
+        input.sent_layout = &file->layout;
+        input.is_sent = stream_upload_is_sent;
+        input.is_sent_data = file;
+    }
+    if (!upload_plan_make(file->extents, &input, out, error)) {
+        g_prefix_error(error, "%s/%s: ", p->container, p->key);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean
+store_once(Publication *p, GError **error)
+{
+    g_auto(UploadPlan) plan = {0};
+    if (!stream_upload_settle(p->file, p->call, error) || !make_plan(p, &plan, error))
+        return FALSE;
+    if (plan.uses_sent)
+        return store_by_begun_upload(p, &plan, error);
+    stream_upload_abandon(p->file);
+    switch (plan.kind) {
+    case UPLOAD_PLAN_COPY:
+        return store_by_copy(p, plan.source, error);
+    case UPLOAD_PLAN_PARTS:
+        return store_by_parts(p, &plan, error);
+    case UPLOAD_PLAN_PUT:
+        break;
+    }
+    return store_by_put(p, error);
+}
+
+gboolean
+publication_store(ObjectFile *file, Call *call, PublicationResult *result, GError **error)
+{
+    Publication p;
+    publication_init(&p, file, call, result, TRUE);
+    g_autoptr(GError) local_error = NULL;
+    gboolean had_begun = stream_upload_has_begun(file);
+    gboolean ok = store_once(&p, &local_error);
+    /* The service forgot an upload that took long: everything is still here. */
+    if (!ok && had_begun && !result->content_stored && error_is(local_error, ERROR_NOT_FOUND)) {
+        g_clear_error(&local_error);
+        ok = store_once(&p, &local_error);
+    }
+    if (!ok)
+        g_propagate_error(error, g_steal_pointer(&local_error));
+    publication_clear(&p);
+    return ok;
+}
+
+gboolean
+publication_store_attributes(ObjectFile *file, Call *call, PublicationResult *result, GError **error)
+{
+    Publication p;
+    g_auto(ObjectInfo) known = {0}, stored = {0};
+    publication_init(&p, file, call, result, FALSE);
+    object_file_get_info(file, &known);
+    gboolean ok = replace_metadata(&p, &known, &stored, error);
+    if (ok)
+        note_stored(&p, &stored, p.metadata, FALSE);
+    publication_clear(&p);
+    return ok;
+}

@@ -1,0 +1,29 @@
+/* The local file that holds what was written to an open object: sparse, private, without a name.
+ *
+ * Offsets are the object's own. Thread-safe as pread and pwrite are; which bytes mean something is the extent
+ * map's business. It vanishes with its last descriptor, also when the daemon dies.
+ */
+#pragma once
+
+#include <glib.h>
+
+typedef struct StagingFile StagingFile;
+
+/* Fails: NO_SPACE, NOT_FOUND, DENIED, READ_ONLY, NO_RESOURCES, IO. */
+StagingFile *staging_file_new(const char *folder, GError **error);
+void staging_file_free(StagingFile *staging);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(StagingFile, staging_file_free)
+
+/* All bytes or an error. Fails: NO_SPACE, TOO_LARGE, IO. */
+gboolean staging_file_write(StagingFile *staging, guint64 offset, const void *data, gsize length_bytes,
+                            GError **error);
+/* What was never written reads as zeros. Fails: IO. */
+gboolean staging_file_read(StagingFile *staging, guint64 offset, void *buffer, gsize length_bytes,
+                           GError **error);
+/* Gives the disk space from `size_bytes` on back. */
+gboolean staging_file_truncate(StagingFile *staging, guint64 size_bytes, GError **error);
+/* Between two staging files, or to any descriptor: shares blocks where the file system can. */
+gboolean staging_file_copy(StagingFile *from, guint64 from_offset, StagingFile *to, guint64 to_offset,
+                           guint64 length_bytes, GError **error);
+gboolean staging_file_copy_to_fd(StagingFile *from, guint64 offset, int fd, guint64 fd_offset,
+                                 guint64 length_bytes, GError **error);
