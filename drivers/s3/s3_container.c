@@ -4,6 +4,7 @@
 #include "drivers/common/memory_source.h"
 #include "drivers/common/xml.h"
 #include "drivers/s3/s3_headers.h"
+#include "drivers/s3/s3_names.h"
 #include "src/base/error.h"
 
 #include <string.h>
@@ -156,6 +157,8 @@ s3_container_create(DriverInstance *instance, Call *call, const char *container,
     S3 *s3 = (S3 *)instance;
     g_auto(S3Request) head = {0};
     g_autoptr(GError) why = NULL;
+    if (!s3_names_check_container(s3->options, container, error))
+        return FALSE;
     s3_request_init(&head, "HEAD", container, NULL);
     if (s3_request_run(s3, &head, call, &why)) {
         g_set_error(error, STORAGEFS_ERROR, ERROR_EXISTS, "container %s is there already", container);

@@ -2,6 +2,7 @@
 #include "drivers/s3/s3_request.h"
 
 #include "drivers/s3/s3_endpoint.h"
+#include "drivers/s3/s3_names.h"
 #include "src/base/error.h"
 
 #include <string.h>
@@ -296,12 +297,23 @@ digest_body(S3 *s3, S3Request *request, GError **error)
     return digest_source(request->body, wants, &request->digests, error);
 }
 
+/* A request for the object "" would be one for its container: DELETE and PUT would then do quite another
+ * thing. The service's rules for keys matter where one is made. */
+static gboolean
+check_key(S3 *s3, const S3Request *request, GError **error)
+{
+    gboolean makes = strcmp(request->method, "PUT") == 0 || strcmp(request->method, "POST") == 0;
+    if (!request->key || (*request->key && !makes))
+        return TRUE;
+    return s3_names_check_key(s3->options, request->key, error);
+}
+
 gboolean
 s3_request_perform(S3 *s3, S3Request *request, Call *call, HttpResponse *out, GError **error)
 {
     Repeats used = {0};
     s3_error_failure_clear(&request->failure);
-    if (!digest_body(s3, request, error))
+    if (!check_key(s3, request, error) || !digest_body(s3, request, error))
         return FALSE;
     for (;;) {
         gboolean again = FALSE;
