@@ -12,7 +12,8 @@ typedef struct {
     const Driver *driver;
     DriverInstance *instance;
     Capabilities can;
-    char *container; /* made by contract_open, emptied before each test */
+    char *container;                /* made by contract_open, emptied before each test */
+    gboolean no_control_characters; /* the server cannot route keys that hold some (moto) */
 } Contract;
 extern Contract contract;
 

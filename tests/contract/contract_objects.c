@@ -141,6 +141,7 @@ static void
 test_odd_keys(void)
 {
     static const char *const keys[] = {
+        "",
         "a b",
         "a+b",
         "a%2Fb",
@@ -177,7 +178,8 @@ test_odd_keys(void)
         "back`tick",
     };
     for (guint i = 0; i < G_N_ELEMENTS(keys); i++)
-        check_odd_key(keys[i]);
+        if (!contract.no_control_characters || strpbrk(keys[i], "\n\t") == NULL)
+            check_odd_key(keys[i]);
     g_autofree char *part = g_strnfill(255, 'n');
     check_odd_key(part);
     g_autofree char *longer = g_strnfill(256, 'n');

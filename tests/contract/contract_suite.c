@@ -1,5 +1,6 @@
-/* contract_suite DRIVER [KEY=VALUE]... [without-openat2]: the driver contract, tried on one storage.
+/* contract_suite DRIVER [KEY=VALUE]... [FLAG]: the driver contract, tried on one storage.
  *
+ * FLAG is without-openat2 (local) or without-control-characters (a server that cannot route such keys).
  * The configuration is made of the arguments (local gets a temporary base directory), or, when
  * STORAGEFS_CONTRACT_CONFIG names a file, it is that file's one [storage NAME] section: for endpoints that
  * the caller has started.
@@ -23,7 +24,8 @@ write_config(const char *folder, int argc, char **argv)
         if (strchr(argv[i], '=') != NULL)
             g_string_append_printf(text, "%s\n", argv[i]);
     }
-    g_file_set_contents(path, text->str, -1, &error);
+    /* It may hold a secret. */
+    g_file_set_contents_full(path, text->str, -1, G_FILE_SET_CONTENTS_NONE, 0600, &error);
     g_assert_no_error(error);
     return path;
 }
@@ -47,12 +49,14 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     const char *given = g_getenv("STORAGEFS_CONTRACT_CONFIG");
     if (argc < 2 && given == NULL)
-        g_error("usage: contract_suite DRIVER [KEY=VALUE]... [without-openat2]");
+        g_error("usage: contract_suite DRIVER [KEY=VALUE]... [FLAG]");
     g_autofree char *folder = g_dir_make_tmp("storagefs-contract-XXXXXX", NULL);
     g_autofree char *config = given != NULL ? g_strdup(given) : write_config(folder, argc, argv);
     contract_open(config);
-    if (argc > 2 && g_str_equal(argv[argc - 1], "without-openat2"))
+    const char *flag = argc > 2 ? argv[argc - 1] : "";
+    if (g_str_equal(flag, "without-openat2"))
         local_disable_openat2(contract.instance);
+    contract.no_control_characters = g_str_equal(flag, "without-control-characters");
     add_tests();
     int status = g_test_run();
     contract_close();
