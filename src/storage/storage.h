@@ -41,7 +41,8 @@ typedef enum {
     STORAGE_LANE_CALLS,    /* requests of the kernel */
     STORAGE_LANE_TRANSFERS /* ranges, parts, HEADs that a call waits for; never waits for a lane itself */
 } StorageLane;
-WorkerPool *storage_get_lane(Storage *storage, StorageLane lane); /* borrowed */
+/* Borrowed: whoever pushes holds a reference until the push has returned; a task may drop the last one. */
+WorkerPool *storage_get_lane(Storage *storage, StorageLane lane);
 
 /* What is in force now. */
 void storage_get_capabilities(Storage *storage, Capabilities *out);

@@ -4,6 +4,7 @@
 
 #include "drivers/memory/memory.h"
 #include "drivers/memory/memory_fault.h"
+#include "src/base/lock.h"
 #include "tests/unit/storage_fixture.h"
 
 #include <string.h>
@@ -367,19 +368,34 @@ test_unsupported(StorageFixture *fixture, gconstpointer data)
     g_assert_null(storage_get_files(fixture->storage));
 }
 
+/* A storage, and the lock that its pusher holds as long as it holds a reference of its own. */
+typedef struct {
+    Storage *storage;
+    Lock pushing;
+} LastHolder;
+
 static void
-run_unref(gpointer data)
+drop_last_reference(gpointer data)
 {
-    storage_unref(data);
+    LastHolder *holder = data;
+    lock_acquire(&holder->pushing);
+    lock_release(&holder->pushing);
+    storage_unref(holder->storage);
 }
 
 static void
 test_last_reference_goes_in_a_lane(void)
 {
-    Storage *storage = storage_fixture_memory("store = last\n");
-    worker_pool_push(storage_get_lane(storage, STORAGE_LANE_CALLS), run_unref, storage);
+    LastHolder holder = {.storage = storage_fixture_memory("store = last\n")};
+    lock_init(&holder.pushing);
+    lock_acquire(&holder.pushing);
+    storage_ref(holder.storage);
+    worker_pool_push(storage_get_lane(holder.storage, STORAGE_LANE_CALLS), drop_last_reference, &holder);
+    storage_unref(holder.storage);
+    lock_release(&holder.pushing);
     while (memory_store_find("last"))
         g_usleep(100);
+    lock_clear(&holder.pushing);
 }
 
 int
