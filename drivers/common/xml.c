@@ -115,7 +115,9 @@ xml_parse(const char *text, gsize length, GError **error)
     g_autoptr(GMarkupParseContext) context =
         g_markup_parse_context_new(&parser, G_MARKUP_TREAT_CDATA_AS_TEXT, &builder, NULL);
     g_autoptr(GError) why = NULL;
-    gboolean good = g_markup_parse_context_parse(context, text, (gssize)length, &why) &&
+    /* GMarkup lets a NUL pass, and texts would end there. */
+    gboolean good = !memchr(text, 0, length) &&
+                    g_markup_parse_context_parse(context, text, (gssize)length, &why) &&
                     g_markup_parse_context_end_parse(context, &why) && document->root;
     for (guint i = 0; i < XML_MAX_DEPTH; i++) {
         if (builder.text[i])
