@@ -36,7 +36,7 @@ _storagefs() {
     --export) compopt -o filenames && _storagefs_complete -d -- "$current" && return ;;
     --accept-moved) return ;;
     -o)
-        _storagefs_complete -W 'ro rw allow_other default_permissions uid= gid= umask= noauto _netdev' -- "$current"
+        _storagefs_complete -W 'ro allow_other default_permissions uid= gid= umask= nosuid nodev noexec' -- "$current"
         return
         ;;
     esac
