@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define SWAPPED_ROUNDS 3000
+#define SWAPPED_ROUNDS 400
 
 /* With openat2 a link on the way is LOOP, walked it is NOT_FOLDER; both are refusals. */
 static void
