@@ -57,6 +57,28 @@ object_file_new(ObjectStore *store, Storage *storage, const char *container, con
     return file;
 }
 
+void
+object_file_learn(ObjectFile *file, const ObjectInfo *known, const FileAttributes *attributes)
+{
+    lock_acquire(&file->lock);
+    gboolean wanted = file->base != NULL && file->info.metadata == NULL && known->metadata != NULL &&
+                      !object_file_needs_publication_locked(file) &&
+                      g_strcmp0(file->info.etag, known->etag) == 0;
+    if (wanted) {
+        object_info_clear(&file->info);
+        object_info_copy(&file->info, known);
+        file->info.size_bytes = object_version_get_size(file->base);
+        g_hash_table_unref(file->others);
+        file->others = g_hash_table_ref(known->metadata);
+        g_free(file->content_type);
+        file->content_type = g_strdup(known->content_type != NULL ? known->content_type
+                                                                  : attributes_guess_content_type(file->key));
+        file->attributes = *attributes;
+        file->attributes.size_bytes = file->info.size_bytes;
+    }
+    lock_release(&file->lock);
+}
+
 ObjectFile *
 object_file_ref(ObjectFile *file)
 {

@@ -38,6 +38,10 @@ ObjectFile *object_file_ref(ObjectFile *file);
 void object_file_unref(ObjectFile *file);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ObjectFile, object_file_unref)
 
+/* What a HEAD told of the version that the file is CLEAN at, for one that was made without metadata (only
+ * read until now). Nothing happens when it has metadata, is not CLEAN, or known->etag is another version. */
+void object_file_learn(ObjectFile *file, const ObjectInfo *known, const FileAttributes *attributes);
+
 /* A new handle; flags are open(2)'s (O_TRUNC has been done by the caller). Never blocks. */
 FileHandle *object_file_open(ObjectFile *file, int flags);
 guint object_file_get_handle_count(ObjectFile *file);
