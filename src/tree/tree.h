@@ -13,7 +13,7 @@
  * through TreeObserver. No function is called with a lock held, none calls the observer with one held.
  *
  * Storages that are file systems (driver local) are used in place: attributes, links, xattrs, renames are the
- * file's own (tree_files*.c). Object services go through src/object (tree_objects*.c). Both stand behind one
+ * file's own (files*.c). Object services go through src/object (objects*.c). Both stand behind one
  * table of operations, so that nothing above a Node asks which it is.
  */
 #pragma once
@@ -45,6 +45,7 @@ typedef struct {
     gid_t gid;
     mode_t umask; /* taken off the modes of what has none of its own */
     gboolean read_only;
+    const char *state_dir; /* private; records of folder renames lie in its "renames"; NULL: none are kept */
 } TreeSettings;
 
 /* set and store are borrowed and outlive the tree. */

@@ -1,0 +1,371 @@
+/* The containers of one storage, see containers.h. */
+#include "src/tree/containers.h"
+
+#include "src/tree/files.h"
+#include "src/tree/object_name.h"
+#include "src/tree/objects.h"
+
+#include <string.h>
+
+/* 1 PiB of 4 KiB blocks. */
+#define IMAGINARY_BLOCKS (1ull << 38)
+
+static void
+init_facts(Tree *tree, EntryFacts *facts, gint64 created_ns, gint64 now_us)
+{
+    AttributeDefaults defaults;
+    tree_core_get_defaults(tree, &defaults);
+    entry_facts_from_folder(facts, &defaults, now_us);
+    facts->kind = NODE_CONTAINER;
+    facts->flags = FACT_EXACT;
+    facts->mtime_ns = created_ns != 0 ? created_ns : tree->root->facts.mtime_ns;
+}
+
+/* `containers = a;b` shows only these. */
+static gboolean
+is_shown(Node *storage_node, const char *name)
+{
+    char **shown = storage_get_settings(storage_node->folder->storage)->containers;
+    return shown == NULL || g_strv_contains((const char *const *)shown, name);
+}
+
+static gboolean
+is_possible_name(const char *name)
+{
+    return name[0] != '\0' && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
+           strchr(name, '/') == NULL && strlen(name) <= OBJECT_NAME_MAX_BYTES;
+}
+
+static Node *
+apply_locked(Tree *tree, Node *storage_node, const char *name, const EntryFacts *facts) REQUIRES(tree->lock)
+{
+    Node *node = tree_core_find_locked(tree, storage_node, name);
+    if (node == NULL) {
+        node = tree_core_attach_locked(tree, storage_node, name, NODE_CONTAINER);
+        entry_facts_copy(&node->facts, facts);
+    }
+    node->facts.known_at_us = MAX(node->facts.known_at_us, facts->known_at_us);
+    return node;
+}
+
+/* The newest listing while it may answer look-ups, else NULL. */
+static Listing *
+get_fresh_listing(Node *storage_node, gint64 now_us)
+{
+    Listing *listing = storage_node->folder->listings;
+    if (listing == NULL || !listing->complete)
+        return NULL;
+    return listing->started_us + tree_core_get_freshness_us(storage_node) > now_us ? listing : NULL;
+}
+
+static TreeReady
+answer_locked(Tree *tree, Node *parent, const char *name, Node **out_node, gint64 *out_absent_valid_us)
+    REQUIRES(tree->lock)
+{
+    gint64 now_us = tree_core_now();
+    *out_absent_valid_us = 0;
+    if (!is_shown(parent, name) || !is_possible_name(name))
+        return TREE_ABSENT;
+    Node *node = tree_core_find_locked(tree, parent, name);
+    if (node != NULL && tree_core_get_valid_us(node, now_us) > 0) {
+        *out_node = node;
+        return TREE_ANSWERED;
+    }
+    EntryFacts *facts = NULL;
+    Listing *listing = get_fresh_listing(parent, now_us);
+    ListingAnswer answer = listing != NULL ? listing_lookup(listing, name, &facts) : LISTING_UNKNOWN;
+    if (answer == LISTING_UNKNOWN || (answer == LISTING_ABSENT && node != NULL))
+        return TREE_WOULD_WAIT;
+    if (answer == LISTING_PRESENT) {
+        *out_node = apply_locked(tree, parent, name, facts);
+        return TREE_ANSWERED;
+    }
+    *out_absent_valid_us = MAX(listing->started_us + tree_core_get_freshness_us(parent) - now_us, 0);
+    return TREE_ABSENT;
+}
+
+static TreeReady
+lookup_ready(Tree *tree, Node *parent, const char *name, TreeEntry *out, gint64 *out_absent_valid_us)
+{
+    Node *node = NULL;
+    lock_acquire(&tree->lock);
+    TreeReady ready = answer_locked(tree, parent, name, &node, out_absent_valid_us);
+    if (ready == TREE_ANSWERED)
+        tree_core_fill_entry_locked(tree, node, out);
+    lock_release(&tree->lock);
+    return ready;
+}
+
+static gboolean
+fetch_container(Tree *tree, Call *call, Storage *storage, const char *name, EntryFacts *out,
+                gboolean *out_present, GError **error)
+{
+    ContainerInfo info = {0};
+    g_autoptr(GError) failure = NULL;
+    *out_present = storage_check_container_name(storage, name, NULL) &&
+                   storage_stat_container(storage, call, name, &info, &failure);
+    g_free(info.name);
+    if (failure != NULL && !error_is(failure, ERROR_NOT_FOUND) && !error_is(failure, ERROR_BAD_NAME)) {
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return FALSE;
+    }
+    init_facts(tree, out, info.created_ns, tree_core_now());
+    return TRUE;
+}
+
+static void
+forget_locked(Tree *tree, Node *storage_node, const char *name) REQUIRES(tree->lock)
+{
+    Node *node = tree_core_find_locked(tree, storage_node, name);
+    if (node == NULL)
+        return;
+    tree_core_announce_entry_locked(tree, storage_node, name);
+    tree_core_detach_locked(tree, node, NODE_UNLINKED);
+}
+
+gboolean
+containers_look(Tree *tree, Call *call, Node *storage_node, const char *name, Node **out_node, GError **error)
+{
+    Node *node = NULL;
+    gint64 ignored;
+    lock_acquire(&tree->lock);
+    TreeReady ready = answer_locked(tree, storage_node, name, &node, &ignored);
+    if (node != NULL)
+        tree_core_hold_locked(node);
+    Storage *storage = storage_ref(storage_node->folder->storage);
+    lock_release(&tree->lock);
+    g_auto(EntryFacts) facts = {0};
+    gboolean present = FALSE;
+    gboolean ok =
+        ready != TREE_WOULD_WAIT || fetch_container(tree, call, storage, name, &facts, &present, error);
+    storage_unref(storage);
+    if (ok && ready == TREE_WOULD_WAIT) {
+        lock_acquire(&tree->lock);
+        if (present)
+            node = tree_core_hold_locked(apply_locked(tree, storage_node, name, &facts));
+        else
+            forget_locked(tree, storage_node, name);
+        lock_release(&tree->lock);
+    }
+    if (ok)
+        *out_node = node;
+    return ok;
+}
+
+static gboolean
+fail_absent(Node *parent, const char *name, GError **error)
+{
+    g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_FOUND, "%s: there is no container \"%s\"", parent->name,
+                name);
+    return FALSE;
+}
+
+static gboolean
+lookup(Tree *tree, Call *call, Node *parent, const char *name, TreeEntry *out, gint64 *out_absent_valid_us,
+       GError **error)
+{
+    Node *node = NULL;
+    if (!containers_look(tree, call, parent, name, &node, error)) {
+        *out_absent_valid_us = 0;
+        return FALSE;
+    }
+    *out_absent_valid_us = tree_core_get_freshness_us(parent);
+    if (node == NULL)
+        return fail_absent(parent, name, error);
+    lock_acquire(&tree->lock);
+    tree_core_fill_entry_locked(tree, node, out);
+    tree_core_drop_locked(tree, node);
+    lock_release(&tree->lock);
+    return TRUE;
+}
+
+static gboolean
+stat_ready(Tree *tree, Node *node, FileHandle *handle, struct stat *out, gint64 *out_valid_us)
+{
+    lock_acquire(&tree->lock);
+    tree_core_fill_stat_locked(tree, node, out);
+    *out_valid_us = tree_core_get_valid_us(node, tree_core_now());
+    lock_release(&tree->lock);
+    return TRUE;
+}
+
+static gboolean
+stat_node(Tree *tree, Call *call, Node *node, FileHandle *handle, struct stat *out, gint64 *out_valid_us,
+          GError **error)
+{
+    return stat_ready(tree, node, handle, out, out_valid_us);
+}
+
+static gboolean
+open_listing(Tree *tree, Call *call, Node *node, Listing **out, GError **error)
+{
+    lock_acquire(&tree->lock);
+    Listing *known = get_fresh_listing(node, tree_core_now());
+    if (known != NULL)
+        *out = listing_ref(known);
+    Storage *storage = storage_ref(node->folder->storage);
+    gint64 started_us = tree_core_now();
+    Listing *listing = known == NULL ? listing_new(node->folder, LISTING_PLAIN, started_us) : NULL;
+    lock_release(&tree->lock);
+    g_autoptr(GArray) containers = NULL;
+    gboolean ok = listing == NULL || storage_list_containers(storage, call, &containers, error);
+    storage_unref(storage);
+    if (listing == NULL)
+        return TRUE;
+    lock_acquire(&tree->lock);
+    for (guint i = 0; ok && i < containers->len; i++) {
+        const ContainerInfo *info = &g_array_index(containers, ContainerInfo, i);
+        EntryFacts facts = {0};
+        init_facts(tree, &facts, info->created_ns, tree_core_now());
+        if (is_possible_name(info->name))
+            listing_append_name(listing, info->name, &facts);
+    }
+    if (ok) {
+        listing_finish(listing, TRUE);
+        tree->listed_names += listing->entries->len;
+        *out = listing;
+    } else {
+        listing_chain_expire(listing);
+        listing_unref(listing);
+    }
+    lock_release(&tree->lock);
+    return ok;
+}
+
+static gboolean
+take(Tree *tree, Node *node, Listing *listing, const char *name, TreeEntry *out)
+{
+    gint64 ignored;
+    return lookup_ready(tree, node, name, out, &ignored) == TREE_ANSWERED;
+}
+
+static gboolean
+check_new_name(Node *parent, const char *name, GError **error)
+{
+    if (!is_shown(parent, name)) {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_PERMITTED,
+                    "%s/%s: \"containers =\" of the storage does not name it", parent->name, name);
+        return FALSE;
+    }
+    return storage_check_container_name(parent->folder->storage, name, error);
+}
+
+static gboolean
+make_directory(Tree *tree, Call *call, Node *parent, const char *name, mode_t mode, uid_t uid, gid_t gid,
+               TreeEntry *out, GError **error)
+{
+    Storage *storage = parent->folder->storage;
+    if (!tree_core_check_writable(tree, parent, error) || !check_new_name(parent, name, error) ||
+        !storage_create_container(storage, call, name, error))
+        return FALSE;
+    g_auto(EntryFacts) facts = {0};
+    gint64 now_us = tree_core_now();
+    init_facts(tree, &facts, g_get_real_time() * 1000, now_us);
+    lock_acquire(&tree->lock);
+    Node *node = apply_locked(tree, parent, name, &facts);
+    tree_core_fill_entry_locked(tree, node, out);
+    if (!(node->flags & NODE_IN_FILES))
+        objects_know_empty_locked(node);
+    listing_note_present(parent->folder->listings, name, &facts);
+    lock_release(&tree->lock);
+    return TRUE;
+}
+
+static gboolean
+remove_directory(Tree *tree, Call *call, Node *parent, const char *name, GError **error)
+{
+    Node *node = NULL;
+    if (!tree_core_check_writable(tree, parent, error) ||
+        !containers_look(tree, call, parent, name, &node, error))
+        return FALSE;
+    if (node == NULL)
+        return fail_absent(parent, name, error);
+    gboolean ok = (node->flags & NODE_IN_FILES || objects_finish_lingering(tree, call, node, error)) &&
+                  storage_delete_container(parent->folder->storage, call, name, error);
+    lock_acquire(&tree->lock);
+    if (ok) {
+        tree_core_detach_locked(tree, node, NODE_UNLINKED);
+        listing_note_absent(parent->folder->listings, name);
+    }
+    tree_core_drop_locked(tree, node);
+    lock_release(&tree->lock);
+    return ok;
+}
+
+static gboolean
+fail_not_permitted(Node *parent, const char *name, GError **error)
+{
+    g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_PERMITTED,
+                "%s/%s: a storage holds containers only; make one with mkdir", parent->name, name);
+    return FALSE;
+}
+
+static gboolean
+create(Tree *tree, Call *call, Node *parent, const char *name, int flags, const FileAttributes *made,
+       TreeEntry *out, FileHandle **out_handle, GError **error)
+{
+    return fail_not_permitted(parent, name, error);
+}
+
+static gboolean
+make_symlink(Tree *tree, Call *call, Node *parent, const char *name, const char *target, uid_t uid, gid_t gid,
+             TreeEntry *out, GError **error)
+{
+    return fail_not_permitted(parent, name, error);
+}
+
+static gboolean
+unlink_name(Tree *tree, Call *call, Node *parent, const char *name, GError **error)
+{
+    g_set_error(error, STORAGEFS_ERROR, ERROR_IS_FOLDER, "%s/%s is a container", parent->name, name);
+    return FALSE;
+}
+
+/* No service renames containers: mv copies instead. */
+static gboolean
+rename_name(Tree *tree, Call *call, Node *parent, const char *name, Node *new_parent, const char *new_name,
+            unsigned flags, GError **error)
+{
+    g_set_error(error, STORAGEFS_ERROR, ERROR_OTHER_STORAGE, "%s/%s: containers are not renamed",
+                parent->name, name);
+    return FALSE;
+}
+
+void
+containers_stat_filesystem(struct statvfs *out)
+{
+    *out = (struct statvfs){.f_bsize = 4096,
+                            .f_frsize = 4096,
+                            .f_blocks = IMAGINARY_BLOCKS,
+                            .f_bfree = IMAGINARY_BLOCKS,
+                            .f_bavail = IMAGINARY_BLOCKS,
+                            .f_files = IMAGINARY_BLOCKS,
+                            .f_ffree = IMAGINARY_BLOCKS,
+                            .f_favail = IMAGINARY_BLOCKS,
+                            .f_namemax = OBJECT_NAME_MAX_BYTES};
+}
+
+static gboolean
+stat_filesystem(Tree *tree, Node *node, struct statvfs *out, GError **error)
+{
+    if (node->flags & NODE_IN_FILES)
+        return files_operations.stat_filesystem(tree, node, out, error);
+    containers_stat_filesystem(out);
+    return TRUE;
+}
+
+const TreeOperations containers_operations = {
+    .lookup_ready = lookup_ready,
+    .lookup = lookup,
+    .stat_ready = stat_ready,
+    .stat = stat_node,
+    .make_symlink = make_symlink,
+    .create = create,
+    .open_listing = open_listing,
+    .take = take,
+    .make_directory = make_directory,
+    .remove_directory = remove_directory,
+    .unlink = unlink_name,
+    .rename = rename_name,
+    .stat_filesystem = stat_filesystem,
+};

@@ -1,0 +1,255 @@
+/* Opening and changing files of file system storages. */
+#include "src/tree/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static gboolean
+wants_write(int flags)
+{
+    return (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
+}
+
+static gboolean
+open_place(FilesPlace *place, int flags, mode_t mode, int *out_fd, GError **error)
+{
+    return place->files->open_file(place->instance, place->place.container, place->place.key, flags, mode,
+                                   place->flat, out_fd, error);
+}
+
+static gboolean
+stat_place(FilesPlace *place, struct stat *out, GError **error)
+{
+    return place->files->stat_file(place->instance, place->place.container, place->place.key, out, error);
+}
+
+/* The kernel does O_APPEND's seeking itself by the size it knows; the descriptor must not do it again for the
+ * positions the kernel sends, but others may append, so it stays. */
+gboolean
+files_open(Tree *tree, Call *call, Node *node, int flags, FileHandle **out_handle, gboolean *out_keep_cache,
+           GError **error)
+{
+    g_auto(FilesPlace) place = {0};
+    struct stat attributes;
+    int fd = -1;
+    if ((wants_write(flags) && !tree_core_check_writable(tree, node, error)) ||
+        !files_place_of(tree, &place, node, error) ||
+        !open_place(&place, flags & ~(O_CREAT | O_EXCL), 0, &fd, error))
+        return FALSE;
+    if (fstat(fd, &attributes) != 0) {
+        error_set_errno(error, errno, "%s", node->name);
+        close(fd);
+        return FALSE;
+    }
+    lock_acquire(&tree->lock);
+    Node *known =
+        node->flags & NODE_DETACHED ? NULL : files_apply_locked(tree, node->parent, node->name, &attributes);
+    *out_keep_cache = known == node && node->flags & NODE_PAGES;
+    node->flags |= NODE_PAGES;
+    lock_release(&tree->lock);
+    *out_handle = local_handle_new(place.place.storage, fd, flags);
+    return TRUE;
+}
+
+/* A file belongs to who made it, where we may give it away. */
+static void
+give_away(int fd, const FileAttributes *made)
+{
+    if (geteuid() == 0 && fchown(fd, made->uid, made->gid) != 0)
+        return;
+    fchmod(fd, made->mode & 07777);
+}
+
+gboolean
+files_create(Tree *tree, Call *call, Node *parent, const char *name, int flags, const FileAttributes *made,
+             TreeEntry *out, FileHandle **out_handle, GError **error)
+{
+    g_auto(FilesPlace) place = {0};
+    struct stat attributes;
+    int fd = -1;
+    if (!tree_core_check_writable(tree, parent, error) ||
+        !files_place_init(tree, &place, parent, name, error) ||
+        !storage_check_key(place.place.storage, place.place.key, error))
+        return FALSE;
+    mode_t mode = made->mode & 07777;
+    g_autoptr(GError) failure = NULL;
+    gboolean is_new = open_place(&place, flags | O_CREAT | O_EXCL, mode, &fd, &failure);
+    if (!is_new && (flags & O_EXCL || !error_is(failure, ERROR_EXISTS))) {
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return FALSE;
+    }
+    if (!is_new && !open_place(&place, flags & ~O_CREAT, 0, &fd, error))
+        return FALSE;
+    if (is_new)
+        give_away(fd, made);
+    if (fstat(fd, &attributes) != 0) {
+        error_set_errno(error, errno, "%s", name);
+        close(fd);
+        return FALSE;
+    }
+    lock_acquire(&tree->lock);
+    Node *node = files_apply_locked(tree, parent, name, &attributes);
+    node->flags |= NODE_PAGES;
+    files_fill_entry_locked(tree, node, &attributes, out);
+    lock_release(&tree->lock);
+    *out_handle = local_handle_new(place.place.storage, fd, flags & ~(O_CREAT | O_EXCL | O_TRUNC));
+    return TRUE;
+}
+
+void
+files_release(Tree *tree, Call *call, Node *node, FileHandle *handle)
+{
+    handle->operations->close(handle, call);
+    tree_core_flush(tree);
+}
+
+static gboolean
+take_new(Tree *tree, FilesPlace *place, Node *parent, const char *name, TreeEntry *out, GError **error)
+{
+    struct stat attributes;
+    if (!stat_place(place, &attributes, error))
+        return FALSE;
+    lock_acquire(&tree->lock);
+    files_fill_entry_locked(tree, files_apply_locked(tree, parent, name, &attributes), &attributes, out);
+    lock_release(&tree->lock);
+    return TRUE;
+}
+
+/* Best effort: without the right to give files away they stay ours. */
+static void
+set_owner(FilesPlace *place, uid_t uid, gid_t gid)
+{
+    struct stat owner = {.st_uid = uid, .st_gid = gid};
+    if (geteuid() == 0)
+        place->files->set_attributes(place->instance, place->place.container, place->place.key,
+                                     FILE_SET_UID | FILE_SET_GID, &owner, NULL, NULL);
+}
+
+gboolean
+files_make_directory(Tree *tree, Call *call, Node *parent, const char *name, mode_t mode, uid_t uid,
+                     gid_t gid, TreeEntry *out, GError **error)
+{
+    g_auto(FilesPlace) place = {0};
+    if (!tree_core_check_writable(tree, parent, error) ||
+        !files_place_init(tree, &place, parent, name, error))
+        return FALSE;
+    if (place.flat) {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_PERMITTED,
+                    "%s/%s: containers hold no directories; set folders = yes for the storage", parent->name,
+                    name);
+        return FALSE;
+    }
+    if (!storage_check_key(place.place.storage, place.place.prefix, error) ||
+        !place.files->make_folder(place.instance, place.place.container, place.place.key, mode & 07777,
+                                  error))
+        return FALSE;
+    set_owner(&place, uid, gid);
+    return take_new(tree, &place, parent, name, out, error);
+}
+
+/* The name is gone from the file system: its Node, too. */
+static void
+forget_name(Tree *tree, Node *parent, const char *name)
+{
+    lock_acquire(&tree->lock);
+    Node *node = tree_core_find_locked(tree, parent, name);
+    if (node != NULL)
+        tree_core_detach_locked(tree, node, NODE_UNLINKED);
+    lock_release(&tree->lock);
+}
+
+gboolean
+files_remove_directory(Tree *tree, Call *call, Node *parent, const char *name, GError **error)
+{
+    g_auto(FilesPlace) place = {0};
+    if (!tree_core_check_writable(tree, parent, error) ||
+        !files_place_init(tree, &place, parent, name, error) ||
+        !place.files->remove_folder(place.instance, place.place.container, place.place.key, error))
+        return FALSE;
+    forget_name(tree, parent, name);
+    return TRUE;
+}
+
+gboolean
+files_make_symlink(Tree *tree, Call *call, Node *parent, const char *name, const char *target, uid_t uid,
+                   gid_t gid, TreeEntry *out, GError **error)
+{
+    g_auto(FilesPlace) place = {0};
+    if (!tree_core_check_writable(tree, parent, error) ||
+        !files_place_init(tree, &place, parent, name, error) ||
+        !storage_check_key(place.place.storage, place.place.key, error) ||
+        !place.files->make_symlink(place.instance, place.place.container, place.place.key, target, place.flat,
+                                   error))
+        return FALSE;
+    set_owner(&place, uid, gid);
+    return take_new(tree, &place, parent, name, out, error);
+}
+
+gboolean
+files_read_symlink(Tree *tree, Call *call, Node *node, char **out_target, GError **error)
+{
+    g_auto(FilesPlace) place = {0};
+    return files_place_of(tree, &place, node, error) &&
+           place.files->read_symlink(place.instance, place.place.container, place.place.key, out_target,
+                                     error);
+}
+
+gboolean
+files_unlink(Tree *tree, Call *call, Node *parent, const char *name, GError **error)
+{
+    g_auto(FilesPlace) place = {0};
+    if (!tree_core_check_writable(tree, parent, error) ||
+        !files_place_init(tree, &place, parent, name, error) ||
+        !place.files->remove_file(place.instance, place.place.container, place.place.key, place.flat, error))
+        return FALSE;
+    forget_name(tree, parent, name);
+    return TRUE;
+}
+
+/* RENAME_EXCHANGE leaves both names; the next look-ups find which file each one is. */
+static void
+move_name(Tree *tree, Node *parent, const char *name, Node *new_parent, const char *new_name,
+          gboolean exchange)
+{
+    lock_acquire(&tree->lock);
+    Node *node = tree_core_find_locked(tree, parent, name);
+    Node *target = tree_core_find_locked(tree, new_parent, new_name);
+    if (exchange) {
+        if (node != NULL)
+            tree_core_announce_entry_locked(tree, parent, name);
+        if (target != NULL)
+            tree_core_announce_entry_locked(tree, new_parent, new_name);
+    }
+    if (target != NULL && target != node)
+        tree_core_detach_locked(tree, target, NODE_UNLINKED);
+    if (node != NULL && exchange)
+        tree_core_detach_locked(tree, node, NODE_UNLINKED);
+    else if (node != NULL && target != node)
+        tree_core_move_locked(tree, node, new_parent, new_name);
+    lock_release(&tree->lock);
+}
+
+gboolean
+files_rename(Tree *tree, Call *call, Node *parent, const char *name, Node *new_parent, const char *new_name,
+             unsigned flags, GError **error)
+{
+    g_auto(FilesPlace) from = {0}, to = {0};
+    if (!tree_core_check_writable(tree, parent, error))
+        return FALSE;
+    if (new_parent->facts.kind < NODE_CONTAINER || node_get_storage(new_parent) != node_get_storage(parent)) {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_OTHER_STORAGE, "%s: a rename stays inside its storage",
+                    name);
+        return FALSE;
+    }
+    if (!files_place_init(tree, &from, parent, name, error) ||
+        !files_place_init(tree, &to, new_parent, new_name, error) ||
+        !storage_check_key(to.place.storage, to.place.key, error) ||
+        !from.files->rename_file(from.instance, from.place.container, from.place.key, to.place.container,
+                                 to.place.key, flags, from.flat, error))
+        return FALSE;
+    move_name(tree, parent, name, new_parent, new_name, (flags & RENAME_EXCHANGE) != 0);
+    tree_core_flush(tree);
+    return TRUE;
+}

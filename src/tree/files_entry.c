@@ -1,0 +1,308 @@
+/* Look-ups, stat and listings in file system storages. */
+#include "src/tree/files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NS_PER_S G_GINT64_CONSTANT(1000000000)
+
+gboolean
+files_place_init(Tree *tree, FilesPlace *place, Node *parent, const char *name, GError **error)
+{
+    memset(place, 0, sizeof *place);
+    lock_acquire(&tree->lock);
+    gboolean ok = node_place_init(&place->place, parent, name, error);
+    lock_release(&tree->lock);
+    if (!ok)
+        return FALSE;
+    place->files = storage_get_files(place->place.storage);
+    place->instance = storage_get_instance(place->place.storage);
+    place->flat = !storage_get_settings(place->place.storage)->folders;
+    return TRUE;
+}
+
+gboolean
+files_place_of(Tree *tree, FilesPlace *place, Node *node, GError **error)
+{
+    if (node->flags & NODE_DETACHED) {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_FOUND, "%s was removed", node->name);
+        return FALSE;
+    }
+    if (node->facts.kind != NODE_CONTAINER)
+        return files_place_init(tree, place, node->parent, node->name, error);
+    memset(place, 0, sizeof *place);
+    lock_acquire(&tree->lock);
+    place->place.storage = storage_ref(node_get_storage(node));
+    place->place.container = g_strdup(node->name);
+    lock_release(&tree->lock);
+    place->place.key = g_strdup("");
+    place->files = storage_get_files(place->place.storage);
+    place->instance = storage_get_instance(place->place.storage);
+    place->flat = !storage_get_settings(place->place.storage)->folders;
+    return TRUE;
+}
+
+void
+files_place_clear(FilesPlace *place)
+{
+    node_place_clear(&place->place);
+}
+
+static NodeKind
+kind_of(mode_t mode)
+{
+    if (S_ISDIR(mode))
+        return NODE_FOLDER;
+    return S_ISLNK(mode) ? NODE_SYMLINK : NODE_FILE;
+}
+
+/* Content is the same while inode, size, mtime and ctime are. */
+static void
+make_version(VersionTag *tag, const struct stat *attributes)
+{
+    g_autofree char *text = g_strdup_printf(
+        "%" G_GUINT64_FORMAT "-%" G_GINT64_FORMAT "-%" G_GINT64_FORMAT ".%09ld-%" G_GINT64_FORMAT ".%09ld",
+        (guint64)attributes->st_ino, (gint64)attributes->st_size, (gint64)attributes->st_mtim.tv_sec,
+        attributes->st_mtim.tv_nsec, (gint64)attributes->st_ctim.tv_sec, attributes->st_ctim.tv_nsec);
+    g_autofree char *digest = g_compute_checksum_for_string(G_CHECKSUM_MD5, text, -1);
+    version_tag_set(tag, digest);
+}
+
+static void
+take_attributes(Node *node, const struct stat *attributes)
+{
+    EntryFacts *facts = &node->facts;
+    VersionTag version = {0};
+    facts->size_bytes = (guint64)attributes->st_size;
+    facts->mtime_ns = attributes->st_mtim.tv_sec * NS_PER_S + attributes->st_mtim.tv_nsec;
+    facts->mode = (guint16)(attributes->st_mode & 07777);
+    facts->uid = attributes->st_uid;
+    facts->gid = attributes->st_gid;
+    facts->flags = FACT_EXACT;
+    facts->known_at_us = tree_core_now();
+    if (facts->kind != NODE_FILE)
+        return;
+    make_version(&version, attributes);
+    if (!version_tag_equal(&version, &facts->tag))
+        node->flags &= ~(guint32)NODE_PAGES;
+    version_tag_clear(&facts->tag);
+    facts->tag = version;
+}
+
+Node *
+files_apply_locked(Tree *tree, Node *parent, const char *name, const struct stat *attributes)
+{
+    Node *node = tree_core_find_locked(tree, parent, name);
+    if (node != NULL && node->facts.kind != kind_of(attributes->st_mode)) {
+        tree_core_detach_locked(tree, node, NODE_UNLINKED);
+        node = NULL;
+    }
+    if (node == NULL)
+        node = tree_core_attach_locked(tree, parent, name, kind_of(attributes->st_mode));
+    take_attributes(node, attributes);
+    return node;
+}
+
+/* The file's own attributes, under our inode number. */
+static void
+fill_stat(Node *node, const struct stat *attributes, struct stat *out)
+{
+    *out = *attributes;
+    out->st_ino = node->inode;
+    out->st_dev = 0;
+    out->st_rdev = 0;
+    if (S_ISDIR(out->st_mode))
+        out->st_nlink = 1;
+}
+
+void
+files_fill_entry_locked(Tree *tree, Node *node, const struct stat *attributes, TreeEntry *out)
+{
+    gint64 freshness_us = tree_core_get_freshness_us(node);
+    node->lookups++;
+    out->node = node;
+    fill_stat(node, attributes, &out->stat);
+    out->entry_valid_us = out->attributes_valid_us = freshness_us;
+}
+
+TreeReady
+files_lookup_ready(Tree *tree, Node *parent, const char *name, TreeEntry *out, gint64 *out_absent_valid_us)
+{
+    return TREE_WOULD_WAIT;
+}
+
+gboolean
+files_lookup(Tree *tree, Call *call, Node *parent, const char *name, TreeEntry *out,
+             gint64 *out_absent_valid_us, GError **error)
+{
+    g_auto(FilesPlace) place = {0};
+    struct stat attributes;
+    g_autoptr(GError) failure = NULL;
+    *out_absent_valid_us = 0;
+    if (!files_place_init(tree, &place, parent, name, &failure) ||
+        !place.files->stat_file(place.instance, place.place.container, place.place.key, &attributes,
+                                &failure)) {
+        gboolean absent = error_is(failure, ERROR_NOT_FOUND) || error_is(failure, ERROR_BAD_NAME);
+        if (absent)
+            *out_absent_valid_us = tree_core_get_freshness_us(parent);
+        if (absent && !error_is(failure, ERROR_NOT_FOUND))
+            g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_FOUND, "%s", failure->message);
+        else
+            g_propagate_error(error, g_steal_pointer(&failure));
+        return FALSE;
+    }
+    if (place.flat && S_ISDIR(attributes.st_mode)) {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_FOUND, "%s is a part of keys only", name);
+        return FALSE;
+    }
+    lock_acquire(&tree->lock);
+    Node *node = files_apply_locked(tree, parent, name, &attributes);
+    files_fill_entry_locked(tree, node, &attributes, out);
+    lock_release(&tree->lock);
+    return TRUE;
+}
+
+gboolean
+files_stat_ready(Tree *tree, Node *node, FileHandle *handle, struct stat *out, gint64 *out_valid_us)
+{
+    return FALSE;
+}
+
+static gboolean
+stat_handle(FileHandle *handle, struct stat *out, GError **error)
+{
+    return fstat(handle->fd, out) == 0 || error_set_errno(error, errno, "fstat");
+}
+
+gboolean
+files_stat(Tree *tree, Call *call, Node *node, FileHandle *handle, struct stat *out, gint64 *out_valid_us,
+           GError **error)
+{
+    g_auto(FilesPlace) place = {0};
+    struct stat attributes;
+    gboolean by_handle = handle != NULL && handle->fd >= 0;
+    if (by_handle ? !stat_handle(handle, &attributes, error)
+                  : !files_place_of(tree, &place, node, error) ||
+                        !place.files->stat_file(place.instance, place.place.container, place.place.key,
+                                                &attributes, error))
+        return FALSE;
+    lock_acquire(&tree->lock);
+    if (!by_handle || !(node->flags & NODE_DETACHED))
+        take_attributes(node, &attributes);
+    fill_stat(node, &attributes, out);
+    *out_valid_us = tree_core_get_freshness_us(node);
+    lock_release(&tree->lock);
+    return TRUE;
+}
+
+/* Of an open file: it may have no name any more. */
+static gboolean
+set_by_handle(FileHandle *handle, unsigned valid, const struct stat *attributes,
+              const struct timespec times[2], GError **error)
+{
+    uid_t uid = valid & FILE_SET_UID ? attributes->st_uid : (uid_t)-1;
+    gid_t gid = valid & FILE_SET_GID ? attributes->st_gid : (gid_t)-1;
+    if (valid & FILE_SET_SIZE && ftruncate(handle->fd, attributes->st_size) != 0)
+        return error_set_errno(error, errno, "ftruncate");
+    if (valid & (FILE_SET_UID | FILE_SET_GID) && fchown(handle->fd, uid, gid) != 0)
+        return error_set_errno(error, errno, "fchown");
+    if (valid & FILE_SET_MODE && fchmod(handle->fd, attributes->st_mode & 07777) != 0)
+        return error_set_errno(error, errno, "fchmod");
+    if (valid & FILE_SET_TIMES && futimens(handle->fd, times) != 0)
+        return error_set_errno(error, errno, "futimens");
+    return TRUE;
+}
+
+gboolean
+files_set_attributes(Tree *tree, Call *call, Node *node, FileHandle *handle, unsigned valid,
+                     const struct stat *attributes, const struct timespec times[2], GError **error)
+{
+    g_auto(FilesPlace) place = {0};
+    if (!tree_core_check_writable(tree, node, error))
+        return FALSE;
+    if (handle != NULL && handle->fd >= 0)
+        return set_by_handle(handle, valid, attributes, times, error);
+    return files_place_of(tree, &place, node, error) &&
+           place.files->set_attributes(place.instance, place.place.container, place.place.key, valid,
+                                       attributes, times, error);
+}
+
+gboolean
+files_take(Tree *tree, Node *node, Listing *listing, const char *name, TreeEntry *out)
+{
+    gint64 ignored;
+    return files_lookup(tree, NULL, node, name, out, &ignored, NULL);
+}
+
+static gboolean
+add_name(gpointer data, const char *name, unsigned char type)
+{
+    EntryFacts facts = {.kind = type == DT_DIR ? NODE_FOLDER : type == DT_LNK ? NODE_SYMLINK : NODE_FILE};
+    facts.flags = type == DT_UNKNOWN ? 0 : FACT_EXACT;
+    listing_append_name(data, name, &facts);
+    return TRUE;
+}
+
+/* A directory is read whole, and anew for each reader: its file system is the cache. */
+static gboolean
+list_folder(Tree *tree, Node *node, Listing **out, GError **error)
+{
+    g_auto(FilesPlace) place = {0};
+    if (!files_place_of(tree, &place, node, error))
+        return FALSE;
+    lock_acquire(&tree->lock);
+    g_autofree char *prefix = node_make_prefix(node);
+    Listing *listing = listing_new(NULL, LISTING_PLAIN, tree_core_now());
+    lock_release(&tree->lock);
+    gboolean ok =
+        place.files->list_folder(place.instance, place.place.container, prefix, add_name, listing, error);
+    lock_acquire(&tree->lock);
+    if (ok)
+        listing_finish(listing, TRUE);
+    else
+        listing_unref(listing);
+    lock_release(&tree->lock);
+    if (ok)
+        *out = listing;
+    return ok;
+}
+
+gboolean
+files_open_listing(Tree *tree, Call *call, Node *node, Listing **out, GError **error)
+{
+    if (storage_get_settings(node_get_storage(node))->folders)
+        return list_folder(tree, node, out, error);
+    lock_acquire(&tree->lock);
+    *out = listing_new(NULL, LISTING_FLAT, tree_core_now());
+    lock_release(&tree->lock);
+    return TRUE;
+}
+
+gboolean
+files_fetch_page(Tree *tree, Call *call, Node *node, Listing *listing, GError **error)
+{
+    g_auto(FilesPlace) place = {0};
+    g_auto(ListPage) page;
+    list_page_init(&page);
+    AttributeDefaults defaults;
+    tree_core_get_defaults(tree, &defaults);
+    if (!files_place_of(tree, &place, node, error))
+        return FALSE;
+    lock_acquire(&tree->lock);
+    g_autofree char *token = g_strdup(listing->next_token);
+    lock_release(&tree->lock);
+    ListQuery query = {.prefix = "", .after_token = token};
+    if (!storage_list_objects(place.place.storage, call, place.place.container, &query, &page, error))
+        return FALSE;
+    lock_acquire(&tree->lock);
+    /* Two who came here at once asked for the same page: the second finds it there. */
+    if (!listing->complete && g_strcmp0(token, listing->next_token) == 0) {
+        tree->long_names += listing_append_page(listing, &page, "", &defaults, NULL, tree_core_now());
+        listing_release_page(listing);
+    }
+    lock_release(&tree->lock);
+    return TRUE;
+}

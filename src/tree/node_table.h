@@ -1,0 +1,19 @@
+/* All attached Nodes by (parent, name): one intrusive hash table for the whole tree. Not locked. */
+#pragma once
+
+#include "src/tree/node.h"
+
+typedef struct {
+    Node **buckets;
+    gsize bucket_count, count;
+} NodeTable;
+
+void node_table_init(NodeTable *table);
+/* The Nodes themselves stay the caller's. */
+void node_table_clear(NodeTable *table);
+Node *node_table_find(const NodeTable *table, const Node *parent, const char *name); /* or NULL */
+/* There is no other of this name. */
+void node_table_insert(NodeTable *table, Node *node);
+void node_table_remove(NodeTable *table, Node *node);
+/* `each` must not change the table. */
+void node_table_foreach(const NodeTable *table, void (*each)(gpointer data, Node *node), gpointer data);

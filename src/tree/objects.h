@@ -1,0 +1,148 @@
+/* Containers and folders of object services, and what lies in them: what is known and how to ask, listings,
+ * open objects, changes. Reading order: objects_look.c, objects_fetch.c, objects_pages.c, objects_ahead.c,
+ * objects_entry.c, objects_attributes.c, objects_open.c, objects_change.c, objects_folder.c,
+ * objects_rename.c, objects_move.c, objects_xattr.c; objects.c is the table.
+ */
+#pragma once
+
+#include "src/tree/tree_core.h"
+
+extern const TreeOperations objects_operations;
+
+typedef enum {
+    LOOK_KIND,       /* what it is: enough for a look-up and for opening to read */
+    LOOK_ATTRIBUTES, /* all that stat shows */
+    LOOK_DETAILS     /* the whole ObjectInfo, in tree->details or the open file */
+} LookDepth;
+
+/* objects_look.c. From what is known alone, at time now_us. ANSWERED: *out_node is attached (hold it or use
+ * it before the lock is given up). may_change FALSE: nothing that would have to be announced is taken over.
+ */
+TreeReady objects_known_locked(Tree *tree, Node *parent, const char *name, LookDepth depth,
+                               gboolean may_change, gint64 now_us, Node **out_node,
+                               gint64 *out_absent_valid_us) REQUIRES(tree->lock);
+/* Asks the store when what is known is too old or not enough. *out_node: a reference, NULL when absent. One
+ * listing answers for all names of a directory that need a look at about the same time. */
+gboolean objects_look(Tree *tree, Call *call, Node *parent, const char *name, LookDepth depth,
+                      Node **out_node, GError **error);
+/* The same for a Node one has. Fails: NOT_FOUND, CHANGED (the name is another Node's now). */
+gboolean objects_look_node(Tree *tree, Call *call, Node *node, LookDepth depth, GError **error);
+/* Takes facts over into the name's Node. info may be NULL. */
+Node *objects_apply_locked(Tree *tree, Node *parent, const char *name, const EntryFacts *facts,
+                           const ObjectInfo *info) REQUIRES(tree->lock);
+/* The name went away here: Node, listings and count of changes. */
+void objects_vanished_locked(Tree *tree, Node *parent, const char *name) REQUIRES(tree->lock);
+/* Something was made or published here: listings and count of changes. */
+void objects_appeared_locked(Tree *tree, Node *node) REQUIRES(tree->lock);
+gboolean objects_fail_absent(Tree *tree, Node *parent, const char *name, GError **error);
+
+/* objects_fetch.c. What the store says about a name. info may be NULL in listings; *out_present FALSE: none.
+ */
+typedef struct {
+    EntryFacts facts;
+    ObjectInfo info; /* of the object or the folder's marker; info.key NULL: not asked for */
+    gboolean present;
+} ObjectsFetched;
+typedef enum { HINT_NONE, HINT_OBJECT, HINT_FOLDER, HINT_LISTED_FOLDER } ObjectsHint;
+/* with_head: HEADs, else listings of one key. */
+gboolean objects_fetch(Tree *tree, Call *call, const NodePlace *place, ObjectsHint hint, gboolean with_head,
+                       ObjectsFetched *out, GError **error);
+void objects_fetched_clear(ObjectsFetched *fetched);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ObjectsFetched, objects_fetched_clear)
+/* Up to `limit` keys below a prefix, all levels. */
+gboolean objects_fetch_first(Storage *storage, Call *call, const char *container, const char *prefix,
+                             guint limit, ListPage *out, GError **error);
+
+/* objects_pages.c */
+gboolean objects_open_listing(Tree *tree, Call *call, Node *node, Listing **out, GError **error);
+gboolean objects_fetch_page(Tree *tree, Call *call, Node *node, Listing *listing, GError **error);
+void objects_prefetch_page(Tree *tree, Node *node, Listing *listing);
+/* The newest listing when it is young enough to answer for absent names, else NULL. */
+Listing *objects_get_fresh_listing(Node *directory, gint64 now_us);
+/* The directory was made here: it is empty. */
+void objects_know_empty_locked(Node *directory);
+
+/* objects_ahead.c. A listed name's metadata is asked for: when names are asked for in listing order, the next
+ * ones are fetched ahead. */
+void objects_ahead_note_locked(Tree *tree, Node *directory, Listing *listing, const char *name)
+    REQUIRES(tree->lock);
+/* The same for a name whose metadata was known: keeps the window ahead of the reader. */
+void objects_ahead_hit_locked(Tree *tree, Node *directory, const char *name) REQUIRES(tree->lock);
+
+/* objects_open.c */
+gboolean objects_open_ready(Tree *tree, Node *node, int flags, FileHandle **out_handle,
+                            gboolean *out_keep_cache);
+gboolean objects_open(Tree *tree, Call *call, Node *node, int flags, FileHandle **out_handle,
+                      gboolean *out_keep_cache, GError **error);
+TreeReady objects_create_ready(Tree *tree, Node *parent, const char *name, int flags,
+                               const FileAttributes *made, TreeEntry *out, FileHandle **out_handle);
+gboolean objects_create(Tree *tree, Call *call, Node *parent, const char *name, int flags,
+                        const FileAttributes *made, TreeEntry *out, FileHandle **out_handle, GError **error);
+void objects_release(Tree *tree, Call *call, Node *node, FileHandle *handle);
+
+/* What is fetched for handles whose object must go now; beyond it their later reads give CHANGED. */
+#define OBJECTS_DETACH_MAX_BYTES (256ull << 20)
+
+/* objects_change.c */
+/* The name's Node, however old what is known of it. *out_node: a reference. Fails: NOT_FOUND. */
+gboolean objects_find(Tree *tree, Call *call, Node *parent, const char *name, Node **out_node,
+                      GError **error);
+gboolean objects_unlink(Tree *tree, Call *call, Node *parent, const char *name, GError **error);
+gboolean objects_make_symlink(Tree *tree, Call *call, Node *parent, const char *name, const char *target,
+                              uid_t uid, gid_t gid, TreeEntry *out, GError **error);
+gboolean objects_read_symlink(Tree *tree, Call *call, Node *node, char **out_target, GError **error);
+/* Deletes the objects of names that were unlinked below `directory` while open, or (name) of that one. */
+gboolean objects_finish_lingering(Tree *tree, Call *call, Node *directory, GError **error);
+gboolean objects_finish_lingering_name(Tree *tree, Call *call, Node *directory, const char *name,
+                                       GError **error);
+/* The last handle of a lingering Node was closed. */
+void objects_end_lingering(Tree *tree, Call *call, Node *node);
+
+/* objects_folder.c */
+gboolean objects_make_directory(Tree *tree, Call *call, Node *parent, const char *name, mode_t mode,
+                                uid_t uid, gid_t gid, TreeEntry *out, GError **error);
+gboolean objects_remove_directory(Tree *tree, Call *call, Node *parent, const char *name, GError **error);
+/* Before the object or prefix `key` below `folder` is deleted: if nothing else keeps the folder alive, its
+ * marker is written. */
+gboolean objects_keep_folder(Tree *tree, Call *call, Node *folder, const char *key, GError **error);
+/* Fails: NOT_EMPTY. */
+gboolean objects_check_empty(Tree *tree, Call *call, Node *folder, GError **error);
+gboolean objects_write_marker(Tree *tree, Call *call, const NodePlace *place,
+                              const FileAttributes *attributes, Metadata *others, gboolean if_absent,
+                              ObjectInfo *out_info, GError **error);
+
+/* objects_entry.c, objects_attributes.c */
+TreeReady objects_lookup_ready(Tree *tree, Node *parent, const char *name, TreeEntry *out,
+                               gint64 *out_absent_valid_us);
+gboolean objects_lookup(Tree *tree, Call *call, Node *parent, const char *name, TreeEntry *out,
+                        gint64 *out_absent_valid_us, GError **error);
+gboolean objects_stat_ready(Tree *tree, Node *node, FileHandle *handle, struct stat *out,
+                            gint64 *out_valid_us);
+gboolean objects_stat(Tree *tree, Call *call, Node *node, FileHandle *handle, struct stat *out,
+                      gint64 *out_valid_us, GError **error);
+gboolean objects_take(Tree *tree, Node *node, Listing *listing, const char *name, TreeEntry *out);
+gboolean objects_set_attributes(Tree *tree, Call *call, Node *node, FileHandle *handle, unsigned valid,
+                                const struct stat *attributes, const struct timespec times[2],
+                                GError **error);
+/* Stores metadata with a closed object or a folder's marker, whose details are known. */
+gboolean objects_store_metadata(Tree *tree, Call *call, Node *node, const FileAttributes *attributes,
+                                const char *content_type, Metadata *others, GError **error);
+/* A copy of the Node's details; FALSE when there are none. */
+gboolean objects_get_details_locked(Tree *tree, Node *node, ObjectInfo *out) REQUIRES(tree->lock);
+
+/* objects_rename.c, objects_move.c */
+gboolean objects_rename(Tree *tree, Call *call, Node *parent, const char *name, Node *new_parent,
+                        const char *new_name, unsigned flags, GError **error);
+/* Copies all keys below a prefix, then deletes the sources; journalled. */
+gboolean objects_move_prefix(Tree *tree, Call *call, const NodePlace *from, const NodePlace *to,
+                             GError **error);
+/* Finishes folder renames that a crash interrupted, as far as their storages are there. */
+void objects_move_recover(Tree *tree);
+
+/* objects_xattr.c */
+gboolean objects_get_xattr(Tree *tree, Call *call, Node *node, const char *name, GBytes **out_value,
+                           GError **error);
+gboolean objects_list_xattrs(Tree *tree, Call *call, Node *node, GBytes **out_names, GError **error);
+gboolean objects_set_xattr(Tree *tree, Call *call, Node *node, const char *name, GBytes *value, int flags,
+                           GError **error);
+gboolean objects_remove_xattr(Tree *tree, Call *call, Node *node, const char *name, GError **error);

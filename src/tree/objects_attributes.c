@@ -1,0 +1,187 @@
+/* chmod, chown, utimens, truncate in object services: kept with an open file and published with it, stored at
+ * once with a closed one.
+ */
+#include "src/tree/objects.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#define NS_PER_S G_GINT64_CONSTANT(1000000000)
+
+/* Only the modification time is stored; an access time alone changes nothing. */
+static unsigned
+merge(FileAttributes *to, unsigned valid, const struct stat *attributes, const struct timespec times[2])
+{
+    unsigned changed = valid & (FILE_SET_MODE | FILE_SET_UID | FILE_SET_GID);
+    if (valid & FILE_SET_MODE)
+        to->mode = (to->mode & S_IFMT) | (attributes->st_mode & 07777);
+    if (valid & FILE_SET_UID)
+        to->uid = attributes->st_uid;
+    if (valid & FILE_SET_GID)
+        to->gid = attributes->st_gid;
+    if (valid & FILE_SET_TIMES && times != NULL && times[1].tv_nsec != UTIME_OMIT) {
+        changed |= FILE_SET_TIMES;
+        to->mtime_ns = times[1].tv_nsec == UTIME_NOW ? g_get_real_time() * 1000
+                                                     : times[1].tv_sec * NS_PER_S + times[1].tv_nsec;
+    }
+    return changed;
+}
+
+static ObjectFile *
+ref_file(Tree *tree, Node *node)
+{
+    lock_acquire(&tree->lock);
+    gboolean has_file = node->facts.kind == NODE_FILE && node->file != NULL;
+    ObjectFile *file = has_file ? object_file_ref(node->file) : NULL;
+    lock_release(&tree->lock);
+    return file;
+}
+
+/* A file that was opened without its metadata must know it before it is changed. */
+static gboolean
+know_metadata(Tree *tree, Call *call, Node *node, GError **error)
+{
+    lock_acquire(&tree->lock);
+    gboolean ours = node->flags & NODE_DETACHED || tree_core_is_dirty(node);
+    lock_release(&tree->lock);
+    return ours || objects_look_node(tree, call, node, LOOK_DETAILS, error);
+}
+
+static gboolean
+set_open(Tree *tree, Call *call, ObjectFile *file, Node *node, unsigned valid, const struct stat *attributes,
+         const struct timespec times[2], GError **error)
+{
+    if (!know_metadata(tree, call, node, error))
+        return FALSE;
+    if (valid & FILE_SET_SIZE && !object_file_truncate(file, call, (guint64)attributes->st_size, error))
+        return FALSE;
+    FileAttributes wanted;
+    object_file_get_attributes(file, &wanted);
+    unsigned changed = merge(&wanted, valid, attributes, times);
+    if (changed != 0)
+        object_file_set_attributes(file, changed, &wanted);
+    return TRUE;
+}
+
+/* truncate(2) of a file nobody has open: open, cut, publish. */
+static gboolean
+truncate_closed(Tree *tree, Call *call, Node *node, guint64 size_bytes, GError **error)
+{
+    FileHandle *handle = NULL;
+    gboolean ignored;
+    if (!objects_open(tree, call, node, O_WRONLY, &handle, &ignored, error))
+        return FALSE;
+    gboolean ok = handle->operations->truncate(handle, call, size_bytes, error) &&
+                  handle->operations->flush(handle, call, TRUE, error);
+    objects_release(tree, call, node, handle);
+    return ok;
+}
+
+static gboolean
+store(Tree *tree, Call *call, Node *node, const NodePlace *place, const FileAttributes *attributes,
+      const ObjectInfo *known, const char *content_type, Metadata *others, ObjectInfo *out_info,
+      GError **error)
+{
+    if (node->facts.kind == NODE_FOLDER)
+        return objects_write_marker(tree, call, place, attributes, others, FALSE, out_info, error);
+    Metadata *metadata = attributes_encode(attributes, others);
+    gboolean ok = storage_set_metadata(place->storage, call, place->container, place->key, known,
+                                       content_type, metadata, out_info, error);
+    if (ok && out_info->metadata == NULL)
+        out_info->metadata = g_hash_table_ref(metadata);
+    g_hash_table_unref(metadata);
+    return ok;
+}
+
+/* What the service did not repeat in its answer stays as it was. */
+static void
+complete_info(ObjectInfo *info, const ObjectInfo *known, const NodePlace *place, const char *content_type)
+{
+    if (info->key == NULL)
+        info->key = g_strdup(place->key != NULL ? place->key : place->prefix);
+    if (info->etag == NULL)
+        info->etag = g_strdup(known->etag);
+    if (info->content_type == NULL)
+        info->content_type = g_strdup(content_type);
+    if (info->storage_class == NULL)
+        info->storage_class = g_strdup(known->storage_class);
+    info->size_bytes = known->size_bytes;
+}
+
+gboolean
+objects_store_metadata(Tree *tree, Call *call, Node *node, const FileAttributes *attributes,
+                       const char *content_type, Metadata *others, GError **error)
+{
+    g_auto(NodePlace) place = {0};
+    g_auto(ObjectInfo) known = {0}, stored = {0};
+    lock_acquire(&tree->lock);
+    gboolean ok = node_place_init(&place, node->parent, node->name, error);
+    objects_get_details_locked(tree, node, &known);
+    lock_release(&tree->lock);
+    if (!ok || !store(tree, call, node, &place, attributes, &known, content_type, others, &stored, error))
+        return FALSE;
+    complete_info(&stored, &known, &place, content_type);
+    lock_acquire(&tree->lock);
+    entry_facts_from_attributes(&node->facts, attributes);
+    node->facts.flags |= FACT_EXACT | (node->facts.kind == NODE_FOLDER ? FACT_MARKER | FACT_MARKER_ASKED : 0);
+    node->facts.known_at_us = tree_core_now();
+    version_tag_set(&node->facts.tag, stored.etag);
+    detail_cache_put(&tree->details, node, &stored);
+    if (!(node->flags & NODE_DETACHED))
+        objects_appeared_locked(tree, node);
+    lock_release(&tree->lock);
+    return TRUE;
+}
+
+static gboolean
+set_closed(Tree *tree, Call *call, Node *node, unsigned valid, const struct stat *attributes,
+           const struct timespec times[2], GError **error)
+{
+    if (valid & FILE_SET_SIZE && !truncate_closed(tree, call, node, (guint64)attributes->st_size, error))
+        return FALSE;
+    if (!objects_look_node(tree, call, node, LOOK_DETAILS, error))
+        return FALSE;
+    FileAttributes wanted;
+    g_auto(ObjectInfo) known = {0};
+    lock_acquire(&tree->lock);
+    entry_facts_to_attributes(&node->facts, &wanted);
+    objects_get_details_locked(tree, node, &known);
+    lock_release(&tree->lock);
+    if (merge(&wanted, valid, attributes, times) == 0)
+        return TRUE;
+    return objects_store_metadata(tree, call, node, &wanted, known.content_type, known.metadata, error);
+}
+
+/* A container has no place to store attributes: what is set lasts as long as the mount. */
+static gboolean
+set_container(Tree *tree, Node *node, unsigned valid, const struct stat *attributes,
+              const struct timespec times[2])
+{
+    FileAttributes wanted;
+    lock_acquire(&tree->lock);
+    entry_facts_to_attributes(&node->facts, &wanted);
+    merge(&wanted, valid, attributes, times);
+    entry_facts_from_attributes(&node->facts, &wanted);
+    lock_release(&tree->lock);
+    return TRUE;
+}
+
+gboolean
+objects_set_attributes(Tree *tree, Call *call, Node *node, FileHandle *handle, unsigned valid,
+                       const struct stat *attributes, const struct timespec times[2], GError **error)
+{
+    if (!tree_core_check_writable(tree, node, error))
+        return FALSE;
+    if (valid & FILE_SET_SIZE && (node->facts.kind != NODE_FILE || attributes->st_size < 0)) {
+        g_set_error(error, STORAGEFS_ERROR, node_is_directory(node) ? ERROR_IS_FOLDER : ERROR_BAD_ARGUMENT,
+                    "%s cannot be cut to %" G_GINT64_FORMAT " bytes", node->name,
+                    (gint64)attributes->st_size);
+        return FALSE;
+    }
+    if (node->facts.kind == NODE_CONTAINER)
+        return set_container(tree, node, valid, attributes, times);
+    g_autoptr(ObjectFile) file = ref_file(tree, node);
+    if (file != NULL)
+        return set_open(tree, call, file, node, valid, attributes, times, error);
+    return set_closed(tree, call, node, valid, attributes, times, error);
+}

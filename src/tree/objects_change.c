@@ -1,0 +1,357 @@
+/* Removing names, and symbolic links. A name that is unlinked while open lingers: hidden at once, its object
+ * deleted at the last close, or before a new file takes the name.
+ */
+#include "src/tree/objects.h"
+
+#include "src/base/log.h"
+
+#include <limits.h>
+#include <string.h>
+
+static void
+linger_locked(Node *node)
+{
+    Node *parent = node->parent;
+    if (parent->folder->lingering == NULL)
+        parent->folder->lingering = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_hash_table_insert(parent->folder->lingering, g_strdup(node->name), tree_core_hold_locked(node));
+}
+
+/* Deletes exactly the version that was unlinked: what others put there since is theirs. */
+static gboolean
+delete_version(Call *call, const NodePlace *place, const char *etag, GError **error)
+{
+    Capabilities capabilities;
+    storage_get_capabilities(place->storage, &capabilities);
+    gboolean atomic = capabilities.delete_if_etag == CONDITION_ATOMIC;
+    g_autoptr(GError) failure = NULL;
+    if (!atomic) {
+        g_auto(ObjectInfo) info = {0};
+        if (!storage_stat_object(place->storage, call, place->container, place->key, &info, &failure)) {
+            if (error_is(failure, ERROR_NOT_FOUND))
+                return TRUE;
+            g_propagate_error(error, g_steal_pointer(&failure));
+            return FALSE;
+        }
+        if (g_strcmp0(info.etag, etag) != 0)
+            return TRUE;
+    }
+    if (storage_delete_object(place->storage, call, place->container, place->key, atomic ? etag : NULL,
+                              &failure) ||
+        error_is(failure, ERROR_CHANGED) || error_is(failure, ERROR_NOT_FOUND))
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
+}
+
+static gboolean
+delete_lingering(Tree *tree, Call *call, Node *node, GError **error)
+{
+    g_auto(NodePlace) place = {0};
+    lock_acquire(&tree->lock);
+    g_autofree char *etag = version_tag_dup(&node->facts.tag);
+    gboolean ok = etag == NULL || node_place_init(&place, node->parent, node->name, error);
+    lock_release(&tree->lock);
+    return ok && (etag == NULL || delete_version(call, &place, etag, error));
+}
+
+static void
+forget_lingering(Tree *tree, Node *node)
+{
+    lock_acquire(&tree->lock);
+    GHashTable *lingering = node->parent->folder->lingering;
+    if (lingering != NULL && g_hash_table_lookup(lingering, node->name) == node) {
+        g_hash_table_remove(lingering, node->name);
+        tree_core_drop_locked(tree, node);
+    }
+    lock_release(&tree->lock);
+}
+
+void
+objects_end_lingering(Tree *tree, Call *call, Node *node)
+{
+    g_autoptr(GError) error = NULL;
+    lock_acquire(&tree->lock);
+    GHashTable *lingering = node->parent->folder->lingering;
+    gboolean pending = lingering != NULL && g_hash_table_lookup(lingering, node->name) == node;
+    lock_release(&tree->lock);
+    if (pending && !delete_lingering(tree, call, node, &error)) {
+        g_autofree char *path = tree_describe(tree, node);
+        log_warning("%s: unlinked, but its object stays: %s", path, error->message);
+    }
+    if (pending)
+        forget_lingering(tree, node);
+}
+
+static gboolean
+finish_one(Tree *tree, Call *call, Node *node, GError **error)
+{
+    lock_acquire(&tree->lock);
+    ObjectFile *file = node->file != NULL ? object_file_ref(node->file) : NULL;
+    gboolean small = node->facts.size_bytes <= OBJECTS_DETACH_MAX_BYTES;
+    lock_release(&tree->lock);
+    g_autoptr(GError) ignored = NULL;
+    if (file != NULL && small && !object_file_detach(file, call, &ignored))
+        log_warning("%s: open, but its object goes: %s", node->name, ignored->message);
+    if (file != NULL)
+        object_file_unref(file);
+    if (!delete_lingering(tree, call, node, error))
+        return FALSE;
+    forget_lingering(tree, node);
+    return TRUE;
+}
+
+gboolean
+objects_finish_lingering_name(Tree *tree, Call *call, Node *directory, const char *name, GError **error)
+{
+    lock_acquire(&tree->lock);
+    GHashTable *lingering = directory->folder->lingering;
+    Node *node = lingering != NULL ? g_hash_table_lookup(lingering, name) : NULL;
+    if (node != NULL)
+        tree_core_hold_locked(node);
+    lock_release(&tree->lock);
+    if (node == NULL)
+        return TRUE;
+    gboolean ok = finish_one(tree, call, node, error);
+    tree_node_unref(tree, node);
+    return ok;
+}
+
+static GPtrArray *
+list_lingering(Tree *tree, Node *directory)
+{
+    GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+    GHashTableIter iter;
+    gpointer name;
+    lock_acquire(&tree->lock);
+    if (directory->folder->lingering != NULL) {
+        g_hash_table_iter_init(&iter, directory->folder->lingering);
+        while (g_hash_table_iter_next(&iter, &name, NULL))
+            g_ptr_array_add(names, g_strdup(name));
+    }
+    lock_release(&tree->lock);
+    return names;
+}
+
+static gboolean
+has_open_names(Tree *tree, Node *directory)
+{
+    GHashTableIter iter;
+    gpointer node;
+    gboolean found = FALSE;
+    lock_acquire(&tree->lock);
+    g_hash_table_iter_init(&iter, tree->open_nodes);
+    while (!found && g_hash_table_iter_next(&iter, &node, NULL))
+        found = !(((Node *)node)->flags & NODE_DETACHED) && node_is_below(node, directory);
+    lock_release(&tree->lock);
+    return found;
+}
+
+gboolean
+objects_finish_lingering(Tree *tree, Call *call, Node *directory, GError **error)
+{
+    if (has_open_names(tree, directory)) {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_EMPTY, "%s holds open files", directory->name);
+        return FALSE;
+    }
+    g_autoptr(GPtrArray) names = list_lingering(tree, directory);
+    for (guint i = 0; i < names->len; i++)
+        if (!objects_finish_lingering_name(tree, call, directory, g_ptr_array_index(names, i), error))
+            return FALSE;
+    return TRUE;
+}
+
+/* Open: hidden now, deleted at the last close. Dropping the file waits for a publication that runs, which
+ * tells the Node about itself: without the lock. */
+static gboolean
+unlink_open(Tree *tree, Node *node)
+{
+    lock_acquire(&tree->lock);
+    g_autoptr(ObjectFile) file =
+        node->facts.kind == NODE_FILE && node->file != NULL ? object_file_ref(node->file) : NULL;
+    if (file != NULL) {
+        linger_locked(node);
+        objects_vanished_locked(tree, node->parent, node->name);
+    }
+    lock_release(&tree->lock);
+    if (file != NULL)
+        object_file_drop(file);
+    return file != NULL;
+}
+
+static gboolean
+unlink_node(Tree *tree, Call *call, Node *node, GError **error)
+{
+    g_auto(NodePlace) place = {0};
+    if (node_is_directory(node)) {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_IS_FOLDER, "%s is a directory", node->name);
+        return FALSE;
+    }
+    lock_acquire(&tree->lock);
+    gboolean ok = node_place_init(&place, node->parent, node->name, error);
+    lock_release(&tree->lock);
+    if (!ok || !objects_keep_folder(tree, call, node->parent, place.key, error))
+        return FALSE;
+    if (unlink_open(tree, node))
+        return TRUE;
+    if (!storage_delete_object(place.storage, call, place.container, place.key, NULL, error))
+        return FALSE;
+    lock_acquire(&tree->lock);
+    objects_vanished_locked(tree, node->parent, node->name);
+    tree_core_confirm_locked(node->parent, tree_core_now());
+    lock_release(&tree->lock);
+    return TRUE;
+}
+
+gboolean
+objects_find(Tree *tree, Call *call, Node *parent, const char *name, Node **out_node, GError **error)
+{
+    lock_acquire(&tree->lock);
+    Node *node = tree_core_find_locked(tree, parent, name);
+    if (node != NULL)
+        tree_core_hold_locked(node);
+    lock_release(&tree->lock);
+    if (node == NULL && !objects_look(tree, call, parent, name, LOOK_KIND, &node, error))
+        return FALSE;
+    if (node == NULL)
+        return objects_fail_absent(tree, parent, name, error);
+    *out_node = node;
+    return TRUE;
+}
+
+gboolean
+objects_unlink(Tree *tree, Call *call, Node *parent, const char *name, GError **error)
+{
+    Node *node = NULL;
+    if (!tree_core_check_writable(tree, parent, error) ||
+        !objects_find(tree, call, parent, name, &node, error))
+        return FALSE;
+    gboolean ok = unlink_node(tree, call, node, error);
+    tree_node_unref(tree, node);
+    tree_core_flush(tree);
+    return ok;
+}
+
+static gboolean
+read_memory(gpointer data, guint64 offset, void *buffer, gsize length_bytes, GError **error)
+{
+    memcpy(buffer, (const char *)data + offset, length_bytes);
+    return TRUE;
+}
+
+static gboolean
+write_symlink(Call *call, const NodePlace *place, const char *target, const FileAttributes *attributes,
+              ObjectInfo *out_info, GError **error)
+{
+    g_autoptr(GHashTable) metadata = attributes_encode(attributes, NULL);
+    ByteSource source = {.size_bytes = strlen(target), .read = read_memory, .data = (gpointer)target};
+    WriteOptions options = {
+        .content_type = "application/octet-stream", .metadata = metadata, .if_absent = TRUE};
+    if (!storage_write_object(place->storage, call, place->container, place->key, &source, &options, out_info,
+                              error))
+        return FALSE;
+    g_free(out_info->key);
+    out_info->key = g_strdup(place->key);
+    out_info->size_bytes = source.size_bytes;
+    if (out_info->metadata == NULL)
+        out_info->metadata = g_hash_table_ref(metadata);
+    return TRUE;
+}
+
+static gboolean
+check_symlink(const NodePlace *place, const char *target, GError **error)
+{
+    if (strlen(target) >= PATH_MAX || target[0] == '\0') {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_ARGUMENT, "a link's target has 1 to %d bytes",
+                    PATH_MAX - 1);
+        return FALSE;
+    }
+    if (place->key == NULL || place->beside) {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_NAME, "a link cannot have this name");
+        return FALSE;
+    }
+    return storage_check_key(place->storage, place->key, error);
+}
+
+gboolean
+objects_make_symlink(Tree *tree, Call *call, Node *parent, const char *name, const char *target, uid_t uid,
+                     gid_t gid, TreeEntry *out, GError **error)
+{
+    g_auto(NodePlace) place = {0};
+    g_auto(ObjectInfo) stored = {0};
+    FileAttributes attributes = {.size_bytes = strlen(target),
+                                 .mtime_ns = g_get_real_time() * 1000,
+                                 .mode = S_IFLNK | 0777,
+                                 .uid = uid,
+                                 .gid = gid};
+    if (!tree_core_check_writable(tree, parent, error))
+        return FALSE;
+    lock_acquire(&tree->lock);
+    gboolean ok = node_place_init(&place, parent, name, error);
+    lock_release(&tree->lock);
+    if (!ok || !check_symlink(&place, target, error) ||
+        !objects_finish_lingering_name(tree, call, parent, name, error) ||
+        !write_symlink(call, &place, target, &attributes, &stored, error))
+        return FALSE;
+    g_auto(EntryFacts) facts = {.kind = NODE_SYMLINK, .flags = FACT_EXACT, .known_at_us = tree_core_now()};
+    entry_facts_from_attributes(&facts, &attributes);
+    version_tag_set(&facts.tag, stored.etag);
+    lock_acquire(&tree->lock);
+    Node *node = objects_apply_locked(tree, parent, name, &facts, &stored);
+    detail_cache_set_target(&tree->details, node, target);
+    objects_appeared_locked(tree, node);
+    tree_core_confirm_locked(parent, facts.known_at_us);
+    tree_core_fill_entry_locked(tree, node, out);
+    lock_release(&tree->lock);
+    return TRUE;
+}
+
+static char *
+get_known_target(Tree *tree, Node *node, NodePlace *place, ObjectInfo *info)
+{
+    lock_acquire(&tree->lock);
+    char *target = g_strdup(detail_cache_get_target(&tree->details, node));
+    if (target == NULL && objects_get_details_locked(tree, node, info))
+        target = g_strdup(attributes_get_symlink_target(info));
+    if (target == NULL && !node_place_init(place, node->parent, node->name, NULL))
+        target = g_strdup("");
+    lock_release(&tree->lock);
+    return target;
+}
+
+static char *
+read_target(Call *call, const NodePlace *place, const char *etag, GError **error)
+{
+    g_autofree char *buffer = g_malloc0(PATH_MAX);
+    gsize length_bytes = 0;
+    if (!storage_read_object(place->storage, call, place->container, place->key, 0, PATH_MAX - 1, etag,
+                             buffer, &length_bytes, NULL, error))
+        return NULL;
+    buffer[length_bytes] = '\0';
+    return g_steal_pointer(&buffer);
+}
+
+gboolean
+objects_read_symlink(Tree *tree, Call *call, Node *node, char **out_target, GError **error)
+{
+    if (node->facts.kind != NODE_SYMLINK) {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_ARGUMENT, "%s is not a symbolic link", node->name);
+        return FALSE;
+    }
+    g_auto(NodePlace) place = {0};
+    g_auto(ObjectInfo) info = {0};
+    if (!objects_look_node(tree, call, node, LOOK_DETAILS, error))
+        return FALSE;
+    char *target = get_known_target(tree, node, &place, &info);
+    if (target == NULL) {
+        target = read_target(call, &place, info.etag, error);
+        lock_acquire(&tree->lock);
+        if (target != NULL)
+            detail_cache_set_target(&tree->details, node, target);
+        lock_release(&tree->lock);
+    }
+    if (target == NULL)
+        return FALSE;
+    *out_target = target;
+    return TRUE;
+}

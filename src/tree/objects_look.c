@@ -1,0 +1,460 @@
+/* What is known of a name, and the decision how to ask when that is not enough: wait for somebody who asks
+ * already, list the whole directory, or ask about the one name.
+ */
+#include "src/tree/objects.h"
+
+#include "src/tree/containers.h"
+
+#include <string.h>
+
+/* How often a change made here during a request makes us ask again. */
+#define MAXIMUM_ATTEMPTS 4u
+
+/* Absences remembered for each directory. */
+#define MAXIMUM_ABSENT 1024u
+
+#define LIST_FLAGS (FACT_ASKING | FACT_BESIDE | FACT_PREFIX | FACT_PROBED)
+
+static gboolean
+wants_exact(Node *node)
+{
+    return storage_get_settings(node_get_storage(node))->exact_attributes;
+}
+
+gboolean
+objects_fail_absent(Tree *tree, Node *parent, const char *name, GError **error)
+{
+    g_autofree char *path = tree_describe(tree, parent);
+    g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_FOUND, "%s/%s does not exist", path, name);
+    return FALSE;
+}
+
+gboolean
+objects_get_details_locked(Tree *tree, Node *node, ObjectInfo *out)
+{
+    if (node->facts.kind == NODE_FILE && node->file != NULL) {
+        object_file_get_info(node->file, out);
+        if (out->metadata != NULL)
+            return TRUE;
+        object_info_clear(out);
+    }
+    const ObjectInfo *info = detail_cache_get(&tree->details, node);
+    if (info == NULL || info->metadata == NULL)
+        return FALSE;
+    object_info_copy(out, info);
+    return TRUE;
+}
+
+static gboolean
+facts_are_deep(Node *parent, const EntryFacts *facts, LookDepth depth)
+{
+    if (depth == LOOK_DETAILS)
+        return FALSE;
+    if (!wants_exact(parent) || facts->flags & FACT_EXACT)
+        return TRUE;
+    return depth == LOOK_KIND && !entry_facts_is_ambiguous(facts);
+}
+
+static gboolean
+is_deep(Tree *tree, Node *node, LookDepth depth)
+{
+    if (depth != LOOK_DETAILS)
+        return tree_core_is_dirty(node) || facts_are_deep(node->parent, &node->facts, depth);
+    if (node->facts.kind == NODE_FOLDER && node->facts.flags & FACT_MARKER_ASKED &&
+        !(node->facts.flags & FACT_MARKER))
+        return TRUE;
+    g_auto(ObjectInfo) info = {0};
+    return objects_get_details_locked(tree, node, &info);
+}
+
+/* The version an open file stands at; its publication tells the Node a moment later. */
+static gboolean
+is_version_of_file(const Node *node, const EntryFacts *facts)
+{
+    g_auto(ObjectInfo) info = {0};
+    VersionTag tag = {0};
+    object_file_get_info(node->file, &info);
+    version_tag_set(&tag, info.etag);
+    gboolean same = version_tag_equal(&tag, &facts->tag);
+    version_tag_clear(&tag);
+    return same;
+}
+
+/* The object behind an open file was replaced: the file keeps the old Node, so that the kernel never mixes
+ * the pages of both. */
+static gboolean
+must_replace(Node *node, const EntryFacts *facts)
+{
+    if (node->facts.kind != facts->kind)
+        return TRUE;
+    return node->facts.kind == NODE_FILE && node->file != NULL && !tree_core_is_dirty(node) &&
+           !version_tag_equal(&node->facts.tag, &facts->tag) && !is_version_of_file(node, facts);
+}
+
+static void
+learn_file(Node *node, const ObjectInfo *info)
+{
+    if (node->facts.kind != NODE_FILE || node->file == NULL || info->metadata == NULL)
+        return;
+    FileAttributes attributes;
+    entry_facts_to_attributes(&node->facts, &attributes);
+    object_file_learn(node->file, info, &attributes);
+}
+
+static void
+update_node_locked(Tree *tree, Node *node, const EntryFacts *facts) REQUIRES(tree->lock)
+{
+    gboolean changed = entry_facts_update(&node->facts, facts);
+    node->facts.flags &= (guint8)~LIST_FLAGS;
+    if (!changed || node_is_directory(node))
+        return;
+    node->flags &= ~(guint32)NODE_PAGES;
+    detail_cache_drop(&tree->details, node);
+    tree_core_announce_content_locked(tree, node);
+}
+
+Node *
+objects_apply_locked(Tree *tree, Node *parent, const char *name, const EntryFacts *facts,
+                     const ObjectInfo *info)
+{
+    Node *node = tree_core_find_locked(tree, parent, name);
+    if (node != NULL && tree_core_is_dirty(node))
+        return node;
+    if (node != NULL && must_replace(node, facts)) {
+        tree_core_announce_entry_locked(tree, parent, name);
+        tree_core_detach_locked(tree, node, 0);
+        node = NULL;
+    }
+    if (node == NULL) {
+        if (parent->folder->absent != NULL)
+            g_hash_table_remove(parent->folder->absent, name);
+        node = tree_core_attach_locked(tree, parent, name, (NodeKind)facts->kind);
+        entry_facts_copy(&node->facts, facts);
+        node->facts.flags &= (guint8)~LIST_FLAGS;
+    } else {
+        update_node_locked(tree, node, facts);
+    }
+    if (info != NULL && info->key != NULL && info->metadata != NULL) {
+        detail_cache_put(&tree->details, node, info);
+        learn_file(node, info);
+    }
+    return node;
+}
+
+void
+objects_vanished_locked(Tree *tree, Node *parent, const char *name)
+{
+    parent->folder->changes++;
+    parent->facts.mtime_ns = g_get_real_time() * 1000;
+    listing_note_absent(parent->folder->listings, name);
+    Node *node = tree_core_find_locked(tree, parent, name);
+    if (node != NULL)
+        tree_core_detach_locked(tree, node, NODE_UNLINKED);
+}
+
+void
+objects_appeared_locked(Tree *tree, Node *node)
+{
+    Node *parent = node->parent;
+    parent->folder->changes++;
+    if (parent->folder->absent != NULL)
+        g_hash_table_remove(parent->folder->absent, node->name);
+    if (!(node->flags & NODE_DETACHED))
+        listing_note_present(parent->folder->listings, node->name, &node->facts);
+}
+
+/* What a HEAD did not find, so that a create right after its look-up needs no second one. */
+static void
+remember_absent_locked(FolderState *folder, const char *name)
+{
+    if (folder->absent == NULL)
+        folder->absent = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    if (g_hash_table_size(folder->absent) >= MAXIMUM_ABSENT)
+        g_hash_table_remove_all(folder->absent);
+    gint64 *known_at_us = g_new(gint64, 1);
+    *known_at_us = tree_core_now();
+    g_hash_table_insert(folder->absent, g_strdup(name), known_at_us);
+}
+
+static gboolean
+is_known_absent(Node *parent, const char *name, gint64 now_us, gint64 *out_valid_us)
+{
+    gint64 *known_at_us =
+        parent->folder->absent != NULL ? g_hash_table_lookup(parent->folder->absent, name) : NULL;
+    if (known_at_us == NULL)
+        return FALSE;
+    gint64 left_us = *known_at_us + tree_core_get_freshness_us(parent) - now_us;
+    *out_valid_us = MAX(left_us, 0);
+    return left_us > 0;
+}
+
+static gboolean
+is_hidden(const Node *parent, const char *name)
+{
+    return parent->folder->lingering != NULL && g_hash_table_contains(parent->folder->lingering, name);
+}
+
+static TreeReady
+absent_locked(Tree *tree, Node *parent, const char *name, Node *node, gboolean may_change)
+    REQUIRES(tree->lock)
+{
+    if (node == NULL)
+        return TREE_ABSENT;
+    if (!may_change)
+        return TREE_WOULD_WAIT;
+    tree_core_announce_entry_locked(tree, parent, name);
+    tree_core_detach_locked(tree, node, NODE_UNLINKED);
+    return TREE_ABSENT;
+}
+
+static TreeReady
+ask_listing_locked(Tree *tree, Node *parent, const char *name, LookDepth depth, gboolean may_change,
+                   gint64 now_us, Node **out_node, gint64 *out_absent_valid_us) REQUIRES(tree->lock)
+{
+    Listing *listing = parent->folder->listings;
+    Node *node = tree_core_find_locked(tree, parent, name);
+    EntryFacts *facts = NULL;
+    if (listing == NULL)
+        return TREE_WOULD_WAIT;
+    gint64 freshness_us = tree_core_get_freshness_us(parent);
+    ListingAnswer answer = listing_lookup(listing, name, &facts);
+    if (answer == LISTING_ABSENT && listing->started_us + freshness_us > now_us) {
+        *out_absent_valid_us = MAX(listing->started_us + freshness_us - tree_core_now(), 0);
+        return absent_locked(tree, parent, name, node, may_change);
+    }
+    if (answer != LISTING_PRESENT || facts->known_at_us + freshness_us <= now_us)
+        return TREE_WOULD_WAIT;
+    if (depth != LOOK_DETAILS && node == NULL && !facts_are_deep(parent, facts, depth))
+        return TREE_WOULD_WAIT;
+    if (node != NULL && !may_change &&
+        (must_replace(node, facts) || !version_tag_equal(&node->facts.tag, &facts->tag)))
+        return TREE_WOULD_WAIT;
+    if (node == NULL && depth == LOOK_DETAILS)
+        return TREE_WOULD_WAIT;
+    node = objects_apply_locked(tree, parent, name, facts, NULL);
+    if (!is_deep(tree, node, depth)) {
+        tree_core_collect_locked(tree, node);
+        return TREE_WOULD_WAIT;
+    }
+    *out_node = node;
+    return TREE_ANSWERED;
+}
+
+TreeReady
+objects_known_locked(Tree *tree, Node *parent, const char *name, LookDepth depth, gboolean may_change,
+                     gint64 now_us, Node **out_node, gint64 *out_absent_valid_us)
+{
+    Node *node = tree_core_find_locked(tree, parent, name);
+    *out_absent_valid_us = 0;
+    if (node != NULL && tree_core_get_valid_us(node, now_us) > 0 && is_deep(tree, node, depth)) {
+        *out_node = node;
+        return TREE_ANSWERED;
+    }
+    if (node == NULL &&
+        (is_hidden(parent, name) || is_known_absent(parent, name, now_us, out_absent_valid_us)))
+        return TREE_ABSENT;
+    return ask_listing_locked(tree, parent, name, depth, may_change, now_us, out_node, out_absent_valid_us);
+}
+
+/* Whether a second name of this directory needs a look within the freshness window, and one page holds all.
+ */
+static gboolean
+should_list_locked(Node *parent, const EntryFacts *listed, gint64 now_us)
+{
+    FolderState *folder = parent->folder;
+    gint64 freshness_us = tree_core_get_freshness_us(parent);
+    gboolean again = folder->last_look_us != 0 && folder->last_look_us + freshness_us > now_us;
+    folder->last_look_us = now_us;
+    /* What the listing just said is fresh, only not deep enough: listing once more would not help. */
+    if (listed != NULL && listed->known_at_us + freshness_us > now_us)
+        return FALSE;
+    return again && folder->fits_page;
+}
+
+static ObjectsHint
+make_hint(const Node *node, const EntryFacts *listed, gint64 fresh_after_us)
+{
+    const EntryFacts *facts = listed != NULL ? listed : node != NULL ? &node->facts : NULL;
+    if (facts == NULL)
+        return HINT_NONE;
+    if (facts->kind != NODE_FOLDER)
+        return HINT_OBJECT;
+    return facts->known_at_us > fresh_after_us && !(facts->flags & FACT_BARE_MARK) ? HINT_LISTED_FOLDER
+                                                                                   : HINT_FOLDER;
+}
+
+/* What one round of asking needs to know; made with the lock held. */
+typedef struct {
+    NodePlace place;
+    ObjectsHint hint;
+    gboolean should_list, should_wait, with_head;
+    guint32 changes;
+} LookPlan;
+
+static gboolean
+plan_locked(Tree *tree, Node *parent, const char *name, LookDepth depth, LookPlan *plan, GError **error)
+    REQUIRES(tree->lock)
+{
+    gint64 now_us = tree_core_now();
+    Listing *listing = parent->folder->listings;
+    EntryFacts *facts = NULL;
+    gboolean listed = listing != NULL && listing_lookup(listing, name, &facts) == LISTING_PRESENT;
+    gboolean young = listing != NULL && objects_get_fresh_listing(parent, now_us) == listing;
+    plan->should_wait =
+        (listed && facts->flags & FACT_ASKING) || (young && listing->fetching && listing->pages == 0);
+    if (plan->should_wait)
+        return TRUE;
+    if (!node_place_init(&plan->place, parent, name, error))
+        return FALSE;
+    plan->with_head = depth == LOOK_DETAILS || wants_exact(parent);
+    plan->hint = make_hint(tree_core_find_locked(tree, parent, name), listed ? facts : NULL,
+                           now_us - tree_core_get_freshness_us(parent));
+    plan->should_list = should_list_locked(parent, listed ? facts : NULL, now_us);
+    plan->changes = parent->folder->changes;
+    if (listed && depth != LOOK_DETAILS && !plan->should_list)
+        objects_ahead_note_locked(tree, parent, listing, name);
+    return TRUE;
+}
+
+/* A new listing's first page; *out_started_us: the time its answers hold for. */
+static gboolean
+list_directory(Tree *tree, Call *call, Node *parent, gint64 *out_started_us, GError **error)
+{
+    Listing *listing = NULL;
+    if (!objects_open_listing(tree, call, parent, &listing, error))
+        return FALSE;
+    gboolean ok = listing->pages > 0 || objects_fetch_page(tree, call, parent, listing, error);
+    lock_acquire(&tree->lock);
+    *out_started_us = listing->started_us;
+    listing_unref(listing);
+    lock_release(&tree->lock);
+    return ok;
+}
+
+static Node *
+take_fetched_locked(Tree *tree, Node *parent, const char *name, const ObjectsFetched *fetched)
+    REQUIRES(tree->lock)
+{
+    gint64 now_us = tree_core_now();
+    tree_core_confirm_locked(fetched->present ? parent : NULL, now_us);
+    Node *node = tree_core_find_locked(tree, parent, name);
+    if (!fetched->present) {
+        if (node != NULL && !tree_core_is_dirty(node))
+            absent_locked(tree, parent, name, node, TRUE);
+        remember_absent_locked(parent->folder, name);
+        return NULL;
+    }
+    if (node == NULL && is_hidden(parent, name))
+        return NULL;
+    if (parent->folder->listings != NULL)
+        listing_learn(parent->folder->listings, name, &fetched->facts);
+    return objects_apply_locked(tree, parent, name, &fetched->facts, &fetched->info);
+}
+
+static gboolean
+answer_known(Tree *tree, Node *parent, const char *name, LookDepth depth, gint64 now_us, Node **out_node)
+{
+    gint64 ignored;
+    Node *node = NULL;
+    lock_acquire(&tree->lock);
+    TreeReady ready = objects_known_locked(tree, parent, name, depth, TRUE, now_us, &node, &ignored);
+    if (ready == TREE_ANSWERED)
+        *out_node = tree_core_hold_locked(node);
+    else if (ready == TREE_ABSENT)
+        *out_node = NULL;
+    lock_release(&tree->lock);
+    return ready != TREE_WOULD_WAIT;
+}
+
+static gboolean
+fetch_by_plan(Tree *tree, Call *call, Node *parent, const char *name, const LookPlan *plan, gboolean last,
+              gboolean *out_done, Node **out_node, GError **error)
+{
+    g_auto(ObjectsFetched) fetched = {0};
+    if (!objects_fetch(tree, call, &plan->place, plan->hint, plan->with_head, &fetched, error))
+        return FALSE;
+    lock_acquire(&tree->lock);
+    *out_done = last || parent->folder->changes == plan->changes;
+    if (*out_done) {
+        Node *node = take_fetched_locked(tree, parent, name, &fetched);
+        *out_node = node != NULL ? tree_core_hold_locked(node) : NULL;
+    }
+    lock_release(&tree->lock);
+    return TRUE;
+}
+
+/* One round: TRUE with *out_done FALSE means look again. */
+static gboolean
+look_once(Tree *tree, Call *call, Node *parent, const char *name, LookDepth depth, guint *attempts,
+          gboolean *out_done, Node **out_node, GError **error)
+{
+    LookPlan plan = {0};
+    lock_acquire(&tree->lock);
+    gboolean ok = plan_locked(tree, parent, name, depth, &plan, error);
+    if (ok && plan.should_wait)
+        ok = tree_core_wait_locked(tree, call, error);
+    lock_release(&tree->lock);
+    gint64 started_us = 0;
+    if (ok && plan.should_list && depth != LOOK_DETAILS)
+        ok = list_directory(tree, call, parent, &started_us, error);
+    if (ok && started_us != 0)
+        *out_done = answer_known(tree, parent, name, depth, started_us, out_node);
+    if (ok && !plan.should_wait && !*out_done) {
+        gboolean last = ++*attempts >= MAXIMUM_ATTEMPTS;
+        ok = fetch_by_plan(tree, call, parent, name, &plan, last, out_done, out_node, error);
+    }
+    node_place_clear(&plan.place);
+    return ok;
+}
+
+gboolean
+objects_look(Tree *tree, Call *call, Node *parent, const char *name, LookDepth depth, Node **out_node,
+             GError **error)
+{
+    gboolean done = FALSE, ok = TRUE;
+    guint attempts = 0;
+    while (ok && !done) {
+        done = answer_known(tree, parent, name, depth, tree_core_now(), out_node);
+        if (!done)
+            ok = look_once(tree, call, parent, name, depth, &attempts, &done, out_node, error);
+    }
+    tree_core_flush(tree);
+    return ok;
+}
+
+/* A detached Node lives on for its handles only. */
+static gboolean
+check_attached(Tree *tree, Node *node, GError **error)
+{
+    g_autofree char *path = tree_describe(tree, node);
+    if (node->flags & NODE_UNLINKED)
+        g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_FOUND, "%s was removed", path);
+    else
+        g_set_error(error, STORAGEFS_ERROR, ERROR_CHANGED, "%s was replaced", path);
+    return FALSE;
+}
+
+gboolean
+objects_look_node(Tree *tree, Call *call, Node *node, LookDepth depth, GError **error)
+{
+    lock_acquire(&tree->lock);
+    gboolean attached = !(node->flags & NODE_DETACHED);
+    Node *parent = tree_core_hold_locked(node->parent);
+    g_autofree char *name = g_strdup(node->name);
+    lock_release(&tree->lock);
+    Node *found = NULL;
+    gboolean ok = attached || check_attached(tree, node, error);
+    if (ok && node->facts.kind == NODE_CONTAINER)
+        ok = containers_look(tree, call, parent, name, &found, error);
+    else if (ok)
+        ok = objects_look(tree, call, parent, name, depth, &found, error);
+    if (ok && found != node)
+        ok = found == NULL ? objects_fail_absent(tree, parent, name, error)
+                           : check_attached(tree, node, error);
+    lock_acquire(&tree->lock);
+    if (found != NULL)
+        tree_core_drop_locked(tree, found);
+    tree_core_drop_locked(tree, parent);
+    lock_release(&tree->lock);
+    return ok;
+}

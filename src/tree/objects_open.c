@@ -1,0 +1,303 @@
+/* Open objects: one ObjectFile per Node while handles are open or something is unpublished. The Node holds
+ * one reference of it, and the file holds the Node, because it tells it what was published.
+ */
+#include "src/tree/objects.h"
+
+#include <fcntl.h>
+
+static gboolean
+wants_write(int flags)
+{
+    return (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
+}
+
+static void
+take_stored_locked(Tree *tree, Node *node, ObjectFile *file, const ObjectInfo *stored) REQUIRES(tree->lock)
+{
+    FileAttributes attributes;
+    g_auto(ObjectInfo) info = {0};
+    object_file_get_attributes(file, &attributes);
+    object_file_get_info(file, &info);
+    entry_facts_from_attributes(&node->facts, &attributes);
+    node->facts.flags |= FACT_EXACT;
+    node->facts.known_at_us = tree_core_now();
+    version_tag_set(&node->facts.tag, stored->etag);
+    if (info.metadata != NULL)
+        detail_cache_put(&tree->details, node, &info);
+    if (node->flags & NODE_DETACHED)
+        return;
+    objects_appeared_locked(tree, node);
+    tree_core_confirm_locked(node->parent, node->facts.known_at_us);
+}
+
+static Tree *
+tree_of(Node *node)
+{
+    while (node->parent != NULL)
+        node = node->parent;
+    return node->folder->tree;
+}
+
+static void
+handle_published(gpointer data, ObjectFile *file, const ObjectInfo *stored)
+{
+    Node *node = data;
+    Tree *tree = tree_of(node);
+    lock_acquire(&tree->lock);
+    take_stored_locked(tree, node, file, stored);
+    lock_release(&tree->lock);
+}
+
+/* Takes file. */
+static void
+bind_locked(Tree *tree, Node *node, ObjectFile *file) REQUIRES(tree->lock)
+{
+    node->file = file;
+    g_hash_table_add(tree->open_nodes, tree_core_hold_locked(node));
+}
+
+static ObjectFile *
+make_file_locked(Tree *tree, Node *node, const NodePlace *place, const ObjectInfo *version,
+                 const FileAttributes *attributes, gboolean exclusive) REQUIRES(tree->lock)
+{
+    ObjectFileEvents events = {.published = handle_published, .data = node};
+    ObjectFile *file = object_file_new(tree->store, place->storage, place->container, place->key, version,
+                                       attributes, exclusive, &events);
+    bind_locked(tree, node, file);
+    return file;
+}
+
+/* The version that is known, for an object nobody has open. */
+static void
+make_version_locked(Tree *tree, Node *node, const NodePlace *place, ObjectInfo *out) REQUIRES(tree->lock)
+{
+    if (objects_get_details_locked(tree, node, out))
+        return;
+    out->key = g_strdup(place->key);
+    out->size_bytes = node->facts.size_bytes;
+    out->mtime_ns = node->facts.mtime_ns;
+    out->etag = version_tag_dup(&node->facts.tag);
+}
+
+static gboolean
+open_file_locked(Tree *tree, Node *node, int flags, FileHandle **out_handle, gboolean *out_keep_cache,
+                 GError **error) REQUIRES(tree->lock)
+{
+    if (node->file == NULL) {
+        g_auto(NodePlace) place = {0};
+        g_auto(ObjectInfo) version = {0};
+        FileAttributes attributes;
+        if (!node_place_init(&place, node->parent, node->name, error))
+            return FALSE;
+        make_version_locked(tree, node, &place, &version);
+        entry_facts_to_attributes(&node->facts, &attributes);
+        make_file_locked(tree, node, &place, &version, &attributes, FALSE);
+    }
+    *out_handle = object_file_open(node->file, flags);
+    *out_keep_cache = (node->flags & NODE_PAGES) != 0;
+    node->flags |= NODE_PAGES;
+    return TRUE;
+}
+
+/* Whether open() needs no request: what is known is fresh, and enough for these flags. */
+static gboolean
+may_open_locked(Tree *tree, Node *node, int flags) REQUIRES(tree->lock)
+{
+    if (node->facts.kind != NODE_FILE)
+        return FALSE;
+    if (node->flags & NODE_DETACHED)
+        return node->file != NULL;
+    if (tree_core_is_dirty(node))
+        return TRUE;
+    if (tree_core_get_valid_us(node, tree_core_now()) == 0)
+        return FALSE;
+    g_auto(ObjectInfo) info = {0};
+    return !wants_write(flags) || objects_get_details_locked(tree, node, &info);
+}
+
+gboolean
+objects_open_ready(Tree *tree, Node *node, int flags, FileHandle **out_handle, gboolean *out_keep_cache)
+{
+    if (flags & O_TRUNC || (wants_write(flags) && !tree_core_check_writable(tree, node, NULL)))
+        return FALSE;
+    lock_acquire(&tree->lock);
+    gboolean ok = may_open_locked(tree, node, flags) &&
+                  open_file_locked(tree, node, flags, out_handle, out_keep_cache, NULL);
+    lock_release(&tree->lock);
+    return ok;
+}
+
+static gboolean
+check_kind(Node *node, GError **error)
+{
+    if (node->facts.kind == NODE_FILE)
+        return TRUE;
+    gboolean is_link = node->facts.kind == NODE_SYMLINK;
+    g_set_error(error, STORAGEFS_ERROR, is_link ? ERROR_LOOP : ERROR_IS_FOLDER, "%s is a %s", node->name,
+                is_link ? "symbolic link" : "directory");
+    return FALSE;
+}
+
+gboolean
+objects_open(Tree *tree, Call *call, Node *node, int flags, FileHandle **out_handle, gboolean *out_keep_cache,
+             GError **error)
+{
+    if (!check_kind(node, error) || (wants_write(flags) && !tree_core_check_writable(tree, node, error)))
+        return FALSE;
+    lock_acquire(&tree->lock);
+    gboolean ready = may_open_locked(tree, node, flags);
+    lock_release(&tree->lock);
+    if (!ready && !objects_look_node(tree, call, node, wants_write(flags) ? LOOK_DETAILS : LOOK_KIND, error))
+        return FALSE;
+    FileHandle *handle = NULL;
+    lock_acquire(&tree->lock);
+    gboolean ok = open_file_locked(tree, node, flags & ~O_TRUNC, &handle, out_keep_cache, error);
+    lock_release(&tree->lock);
+    if (ok && flags & O_TRUNC && !handle->operations->truncate(handle, call, 0, error)) {
+        objects_release(tree, call, node, handle);
+        ok = FALSE;
+    }
+    if (ok)
+        *out_handle = handle;
+    return ok;
+}
+
+static gboolean
+make_new_locked(Tree *tree, Node *parent, const char *name, int flags, const FileAttributes *made,
+                TreeEntry *out, FileHandle **out_handle, GError **error) REQUIRES(tree->lock)
+{
+    g_auto(NodePlace) place = {0};
+    if (!node_place_init(&place, parent, name, error))
+        return FALSE;
+    if (place.key == NULL || !storage_check_key(place.storage, place.key, error)) {
+        if (place.key == NULL)
+            g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_NAME, "\"%s\" can only be a directory's name",
+                        name);
+        return FALSE;
+    }
+    if (place.beside) {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_NAME, "\"%s\" names an object beside its folder", name);
+        return FALSE;
+    }
+    Node *node = tree_core_attach_locked(tree, parent, name, NODE_FILE);
+    entry_facts_from_attributes(&node->facts, made);
+    node->facts.flags = FACT_EXACT;
+    node->facts.known_at_us = tree_core_now();
+    node->flags |= NODE_PAGES;
+    ObjectFile *file = make_file_locked(tree, node, &place, NULL, made, (flags & O_EXCL) != 0);
+    *out_handle = object_file_open(file, flags & ~(O_CREAT | O_EXCL | O_TRUNC));
+    parent->facts.mtime_ns = made->mtime_ns;
+    objects_appeared_locked(tree, node);
+    tree_core_fill_entry_locked(tree, node, out);
+    return TRUE;
+}
+
+TreeReady
+objects_create_ready(Tree *tree, Node *parent, const char *name, int flags, const FileAttributes *made,
+                     TreeEntry *out, FileHandle **out_handle)
+{
+    Node *node = NULL;
+    gint64 ignored;
+    if (!tree_core_check_writable(tree, parent, NULL))
+        return TREE_WOULD_WAIT;
+    lock_acquire(&tree->lock);
+    gboolean hidden =
+        parent->folder->lingering != NULL && g_hash_table_contains(parent->folder->lingering, name);
+    TreeReady ready =
+        objects_known_locked(tree, parent, name, LOOK_KIND, FALSE, tree_core_now(), &node, &ignored);
+    gboolean made_here = ready == TREE_ABSENT && !hidden &&
+                         make_new_locked(tree, parent, name, flags, made, out, out_handle, NULL);
+    lock_release(&tree->lock);
+    return made_here ? TREE_ANSWERED : TREE_WOULD_WAIT;
+}
+
+static gboolean
+open_existing(Tree *tree, Call *call, Node *node, int flags, TreeEntry *out, FileHandle **out_handle,
+              GError **error)
+{
+    gboolean ignored;
+    if (flags & O_EXCL) {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_EXISTS, "%s exists", node->name);
+        return FALSE;
+    }
+    if (!objects_open(tree, call, node, flags & ~O_CREAT, out_handle, &ignored, error))
+        return FALSE;
+    lock_acquire(&tree->lock);
+    tree_core_fill_entry_locked(tree, node, out);
+    lock_release(&tree->lock);
+    return TRUE;
+}
+
+gboolean
+objects_create(Tree *tree, Call *call, Node *parent, const char *name, int flags, const FileAttributes *made,
+               TreeEntry *out, FileHandle **out_handle, GError **error)
+{
+    Node *node = NULL;
+    if (!tree_core_check_writable(tree, parent, error) ||
+        !objects_look(tree, call, parent, name, LOOK_KIND, &node, error))
+        return FALSE;
+    gboolean ok;
+    if (node != NULL) {
+        ok = open_existing(tree, call, node, flags, out, out_handle, error);
+        tree_node_unref(tree, node);
+        return ok;
+    }
+    if (!objects_finish_lingering_name(tree, call, parent, name, error))
+        return FALSE;
+    lock_acquire(&tree->lock);
+    node = tree_core_find_locked(tree, parent, name);
+    if (node != NULL)
+        tree_core_hold_locked(node);
+    ok = node != NULL || make_new_locked(tree, parent, name, flags, made, out, out_handle, error);
+    lock_release(&tree->lock);
+    if (node == NULL)
+        return ok;
+    /* Another one made it while the lock was free. */
+    ok = open_existing(tree, call, node, flags, out, out_handle, error);
+    tree_node_unref(tree, node);
+    return ok;
+}
+
+/* The last handle is gone: what the file knew is the Node's now. A new object that could not be published is
+ * no name any more. */
+static ObjectFile *
+settle_locked(Tree *tree, Node *node) REQUIRES(tree->lock)
+{
+    ObjectFile *file = node->file;
+    if (file == NULL || object_file_get_handle_count(file) > 0)
+        return NULL;
+    g_auto(ObjectInfo) info = {0};
+    object_file_get_info(file, &info);
+    gboolean published = info.etag != NULL, lost = object_file_is_dirty(file) || object_file_is_dropped(file);
+    node->file = NULL;
+    g_hash_table_remove(tree->open_nodes, node);
+    if (lost)
+        node->facts.known_at_us = 0;
+    if (!(node->flags & NODE_DETACHED) && !published) {
+        tree_core_announce_entry_locked(tree, node->parent, node->name);
+        objects_vanished_locked(tree, node->parent, node->name);
+    } else if (lost && !(node->flags & NODE_DETACHED)) {
+        node->flags &= ~(guint32)NODE_PAGES;
+        tree_core_announce_content_locked(tree, node);
+    }
+    if (lost)
+        listing_chain_expire(node->parent->folder->listings);
+    return file;
+}
+
+void
+objects_release(Tree *tree, Call *call, Node *node, FileHandle *handle)
+{
+    handle->operations->close(handle, call);
+    lock_acquire(&tree->lock);
+    ObjectFile *file = settle_locked(tree, node);
+    gboolean unlinked = (node->flags & NODE_UNLINKED) != 0;
+    lock_release(&tree->lock);
+    if (file != NULL) {
+        if (unlinked)
+            objects_end_lingering(tree, call, node);
+        object_file_unref(file);
+        tree_node_unref(tree, node);
+    }
+    tree_core_flush(tree);
+}

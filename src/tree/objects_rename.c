@@ -1,0 +1,435 @@
+/* rename(2) inside one object service: a copy on the server, then the source is deleted; an object that is
+ * not stored yet only takes another key. The Node moves with its handles.
+ */
+#include "src/tree/objects.h"
+
+#include "src/base/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What one rename works on. */
+typedef struct {
+    Tree *tree;
+    Call *call;
+    Node *node, *target; /* target NULL: the new name is free */
+    Node *parent, *new_parent;
+    const char *name, *new_name;
+    unsigned flags;
+    NodePlace from, to;
+} Rename;
+
+static gboolean
+check_parents(Rename *rename, GError **error)
+{
+    Node *to = rename->new_parent;
+    if (!tree_core_check_writable(rename->tree, rename->parent, error))
+        return FALSE;
+    if (rename->flags & ~(unsigned)RENAME_NOREPLACE) {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_ARGUMENT, "object services cannot exchange names");
+        return FALSE;
+    }
+    if (to->facts.kind < NODE_CONTAINER || node_get_storage(to) != node_get_storage(rename->parent)) {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_OTHER_STORAGE, "%s: a rename stays inside its storage",
+                    rename->name);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean
+init_places(Rename *rename, GError **error)
+{
+    lock_acquire(&rename->tree->lock);
+    gboolean ok = node_place_init(&rename->from, rename->parent, rename->name, error) &&
+                  node_place_init(&rename->to, rename->new_parent, rename->new_name, error);
+    lock_release(&rename->tree->lock);
+    if (!ok)
+        return FALSE;
+    gboolean is_folder = rename->node->facts.kind == NODE_FOLDER;
+    const char *key = is_folder ? rename->to.prefix : rename->to.key;
+    if (key == NULL || rename->to.beside) {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_NAME, "%s cannot be named \"%s\"", rename->name,
+                    rename->new_name);
+        return FALSE;
+    }
+    return storage_check_key(rename->to.storage, key, error);
+}
+
+static gboolean
+check_target(Rename *rename, GError **error)
+{
+    gboolean from_folder = rename->node->facts.kind == NODE_FOLDER;
+    if (from_folder && node_is_below(rename->new_parent, rename->node)) {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_ARGUMENT, "%s cannot be moved into itself",
+                    rename->name);
+        return FALSE;
+    }
+    if (rename->target == NULL)
+        return TRUE;
+    gboolean to_folder = node_is_directory(rename->target);
+    ErrorCode code;
+    if (rename->flags & RENAME_NOREPLACE)
+        code = ERROR_EXISTS;
+    else if (from_folder && !to_folder)
+        code = ERROR_NOT_FOLDER;
+    else if (!from_folder && to_folder)
+        code = ERROR_IS_FOLDER;
+    else
+        return !to_folder || objects_check_empty(rename->tree, rename->call, rename->target, error);
+    g_set_error(error, STORAGEFS_ERROR, code, "%s cannot replace %s", rename->name, rename->new_name);
+    return FALSE;
+}
+
+static ObjectFile *
+ref_file(Tree *tree, Node *node)
+{
+    lock_acquire(&tree->lock);
+    gboolean open = node != NULL && node->facts.kind == NODE_FILE && node->file != NULL;
+    ObjectFile *file = open ? object_file_ref(node->file) : NULL;
+    lock_release(&tree->lock);
+    return file;
+}
+
+/* Handles on the file that is replaced go on with what is fetched now; later reads fail when that is too
+ * much. */
+static void
+detach_target(Rename *rename)
+{
+    g_autoptr(ObjectFile) file = ref_file(rename->tree, rename->target);
+    g_autoptr(GError) error = NULL;
+    if (file != NULL && rename->target->facts.size_bytes <= OBJECTS_DETACH_MAX_BYTES &&
+        !object_file_detach(file, rename->call, &error))
+        log_warning("%s: open while replaced: %s", rename->new_name, error->message);
+}
+
+/* The version the copy must be of. On CHANGED the name is looked at again, once. */
+static gboolean
+copy_version(Rename *rename, const char *etag, guint64 size_bytes, ObjectInfo *out_info, GError **error)
+{
+    CopySource source = {rename->from.container, rename->from.key, etag};
+    g_auto(ObjectInfo) details = {0};
+    WriteOptions options = {.if_absent = TRUE};
+    gboolean exclusive = rename->flags & RENAME_NOREPLACE &&
+                         objects_look_node(rename->tree, rename->call, rename->node, LOOK_DETAILS, NULL);
+    if (exclusive) {
+        lock_acquire(&rename->tree->lock);
+        exclusive = objects_get_details_locked(rename->tree, rename->node, &details);
+        lock_release(&rename->tree->lock);
+        options.content_type = details.content_type;
+        options.metadata = details.metadata;
+    }
+    return storage_copy_object(rename->from.storage, rename->call, &source, size_bytes, rename->to.container,
+                               rename->to.key, exclusive ? &options : NULL, out_info, error);
+}
+
+static gboolean
+copy_closed(Rename *rename, ObjectInfo *out_info, char **out_etag, GError **error)
+{
+    Node *node = rename->node;
+    for (guint attempt = 0;; attempt++) {
+        g_autoptr(GError) failure = NULL;
+        lock_acquire(&rename->tree->lock);
+        g_autofree char *etag = version_tag_dup(&node->facts.tag);
+        guint64 size_bytes = node->facts.size_bytes;
+        lock_release(&rename->tree->lock);
+        if (copy_version(rename, etag, size_bytes, out_info, &failure)) {
+            *out_etag = g_steal_pointer(&etag);
+            return TRUE;
+        }
+        if (!error_is(failure, ERROR_CHANGED) || attempt > 0) {
+            g_propagate_error(error, g_steal_pointer(&failure));
+            return FALSE;
+        }
+        lock_acquire(&rename->tree->lock);
+        node->facts.known_at_us = 0;
+        listing_chain_expire(rename->parent->folder->listings);
+        lock_release(&rename->tree->lock);
+        if (!objects_look_node(rename->tree, rename->call, node, LOOK_ATTRIBUTES, error))
+            return FALSE;
+    }
+}
+
+static gboolean
+delete_source(Rename *rename, const char *etag, GError **error)
+{
+    Capabilities capabilities;
+    storage_get_capabilities(rename->from.storage, &capabilities);
+    gboolean atomic = capabilities.delete_if_etag == CONDITION_ATOMIC;
+    g_autoptr(GError) failure = NULL;
+    if (storage_delete_object(rename->from.storage, rename->call, rename->from.container, rename->from.key,
+                              atomic ? etag : NULL, &failure) ||
+        error_is(failure, ERROR_CHANGED))
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
+}
+
+/* The stored object is at its new key; what the service did not repeat is as it was. */
+static void
+take_moved_locked(Rename *rename, const ObjectInfo *stored) REQUIRES(rename->tree->lock)
+{
+    Node *node = rename->node;
+    g_auto(ObjectInfo) details = {0};
+    gboolean known = objects_get_details_locked(rename->tree, node, &details);
+    if (stored->etag == NULL) {
+        node->facts.known_at_us = 0;
+        return;
+    }
+    version_tag_set(&node->facts.tag, stored->etag);
+    node->facts.known_at_us = tree_core_now();
+    if (!(node->facts.flags & FACT_EXACT) && stored->mtime_ns != 0)
+        node->facts.mtime_ns = stored->mtime_ns;
+    if (!known)
+        return;
+    g_free(details.key);
+    g_free(details.etag);
+    details.key = g_strdup(rename->to.key);
+    details.etag = g_strdup(stored->etag);
+    detail_cache_put(&rename->tree->details, node, &details);
+}
+
+/* The tree's side: the target's Node goes, ours takes its place. */
+static void
+move_node_locked(Rename *rename) REQUIRES(rename->tree->lock)
+{
+    Tree *tree = rename->tree;
+    Node *target = tree_core_find_locked(tree, rename->new_parent, rename->new_name);
+    if (target != NULL && target != rename->node) {
+        tree_core_detach_locked(tree, target, NODE_UNLINKED);
+    }
+    listing_note_absent(rename->parent->folder->listings, rename->name);
+    rename->parent->folder->changes++;
+    if (!(rename->node->flags & NODE_DETACHED))
+        tree_core_move_locked(tree, rename->node, rename->new_parent, rename->new_name);
+    objects_appeared_locked(tree, rename->node);
+    tree_core_confirm_locked(rename->parent, tree_core_now());
+    tree_core_confirm_locked(rename->new_parent, tree_core_now());
+}
+
+/* New and not stored: it will be stored under its new key, or, where that would replace something, is stored
+ * first. *out_moved: nothing is left to copy. */
+static gboolean
+move_unpublished(Rename *rename, ObjectFile *file, gboolean *out_moved, GError **error)
+{
+    g_auto(ObjectInfo) info = {0};
+    object_file_get_info(file, &info);
+    *out_moved = info.etag == NULL && rename->target == NULL;
+    if (info.etag != NULL)
+        return TRUE;
+    if (rename->target != NULL)
+        return object_file_publish(file, rename->call, error);
+    return object_file_move(file, rename->call, rename->to.container, rename->to.key, NULL, error);
+}
+
+/* A copy has everything of its source but its key and, perhaps, its ETag. */
+static void
+take_copied(ObjectInfo *info, const ObjectInfo *stored, const char *key)
+{
+    g_free(info->key);
+    info->key = g_strdup(key);
+    g_free(info->etag);
+    info->etag = g_strdup(stored->etag);
+    g_free(info->version);
+    info->version = g_strdup(stored->version);
+    info->mtime_ns = stored->mtime_ns != 0 ? stored->mtime_ns : info->mtime_ns;
+}
+
+static gboolean
+move_open(Rename *rename, ObjectFile *file, GError **error)
+{
+    gboolean moved = FALSE;
+    g_auto(ObjectInfo) info = {0}, stored = {0};
+    if (!move_unpublished(rename, file, &moved, error))
+        return FALSE;
+    if (moved)
+        return TRUE;
+    object_file_get_info(file, &info);
+    if (!copy_version(rename, info.etag, info.size_bytes, &stored, error))
+        return FALSE;
+    g_autofree char *old_etag = g_strdup(info.etag);
+    take_copied(&info, &stored, rename->to.key);
+    if (!object_file_move(file, rename->call, rename->to.container, rename->to.key, &info, error) ||
+        !delete_source(rename, old_etag, error))
+        return FALSE;
+    lock_acquire(&rename->tree->lock);
+    take_moved_locked(rename, &stored);
+    lock_release(&rename->tree->lock);
+    return TRUE;
+}
+
+static gboolean
+move_closed(Rename *rename, GError **error)
+{
+    g_auto(ObjectInfo) stored = {0};
+    g_autofree char *etag = NULL;
+    if (!copy_closed(rename, &stored, &etag, error) || !delete_source(rename, etag, error))
+        return FALSE;
+    lock_acquire(&rename->tree->lock);
+    take_moved_locked(rename, &stored);
+    lock_release(&rename->tree->lock);
+    return TRUE;
+}
+
+static gboolean
+rename_file(Rename *rename, GError **error)
+{
+    if (!objects_keep_folder(rename->tree, rename->call, rename->parent, rename->from.key, error) ||
+        !objects_finish_lingering_name(rename->tree, rename->call, rename->new_parent, rename->new_name,
+                                       error))
+        return FALSE;
+    detach_target(rename);
+    g_autoptr(ObjectFile) file = ref_file(rename->tree, rename->node);
+    if (!(file != NULL ? move_open(rename, file, error) : move_closed(rename, error)))
+        return FALSE;
+    g_autoptr(ObjectFile) replaced = ref_file(rename->tree, rename->target);
+    lock_acquire(&rename->tree->lock);
+    move_node_locked(rename);
+    lock_release(&rename->tree->lock);
+    if (replaced != NULL)
+        object_file_drop(replaced);
+    return TRUE;
+}
+
+/* Open Nodes at or below the folder, a reference each. */
+static GPtrArray *
+list_open(Rename *rename)
+{
+    GPtrArray *nodes = g_ptr_array_new();
+    GHashTableIter iter;
+    gpointer node;
+    lock_acquire(&rename->tree->lock);
+    g_hash_table_iter_init(&iter, rename->tree->open_nodes);
+    while (g_hash_table_iter_next(&iter, &node, NULL))
+        if (node_is_below(node, rename->node))
+            g_ptr_array_add(nodes, tree_core_hold_locked(node));
+    lock_release(&rename->tree->lock);
+    return nodes;
+}
+
+/* Nothing below may be half stored while its keys change. */
+static gboolean
+settle_open(Rename *rename, GPtrArray *nodes, GError **error)
+{
+    for (guint i = 0; i < nodes->len; i++) {
+        Node *node = g_ptr_array_index(nodes, i);
+        g_autoptr(ObjectFile) file = ref_file(rename->tree, node);
+        gboolean ok = TRUE;
+        if (node->flags & NODE_UNLINKED)
+            ok = objects_finish_lingering_name(rename->tree, rename->call, node->parent, node->name, error);
+        else if (file != NULL && !(node->flags & NODE_DETACHED))
+            ok = object_file_publish(file, rename->call, error);
+        if (!ok)
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static void
+move_open_below(Rename *rename, GPtrArray *nodes)
+{
+    for (guint i = 0; i < nodes->len; i++) {
+        Node *node = g_ptr_array_index(nodes, i);
+        g_autoptr(ObjectFile) file = ref_file(rename->tree, node);
+        g_auto(NodePlace) place = {0};
+        g_auto(ObjectInfo) info = {0};
+        g_autoptr(GError) error = NULL;
+        if (file == NULL || node->flags & NODE_DETACHED)
+            continue;
+        lock_acquire(&rename->tree->lock);
+        gboolean ok = node_place_init(&place, node->parent, node->name, &error);
+        lock_release(&rename->tree->lock);
+        ok = ok &&
+             storage_stat_object(place.storage, rename->call, place.container, place.key, &info, &error) &&
+             object_file_move(file, rename->call, place.container, place.key, &info, &error);
+        if (!ok)
+            log_warning("%s: open while its directory was renamed: %s", node->name, error->message);
+    }
+}
+
+typedef struct {
+    Node *folder;
+} Below;
+
+/* Copies have other times, and other ETags where they were made in parts. */
+static void
+forget_known(gpointer data, Node *node)
+{
+    if (!node_is_below(node, ((Below *)data)->folder))
+        return;
+    node->facts.known_at_us = 0;
+    if (node_is_directory(node))
+        listing_chain_expire(node->folder->listings);
+}
+
+static gboolean
+move_bare_mark(Rename *rename, GError **error)
+{
+    g_auto(ObjectInfo) stored = {0};
+    if (!(rename->node->facts.flags & FACT_BARE_MARK))
+        return TRUE;
+    return copy_version(rename, NULL, 0, &stored, error) && delete_source(rename, NULL, error);
+}
+
+static gboolean
+move_folder(Rename *rename, GPtrArray *open, GError **error)
+{
+    if (!settle_open(rename, open, error) ||
+        !objects_keep_folder(rename->tree, rename->call, rename->parent, rename->from.prefix, error) ||
+        !objects_move_prefix(rename->tree, rename->call, &rename->from, &rename->to, error) ||
+        !move_bare_mark(rename, error))
+        return FALSE;
+    Below below = {rename->node};
+    lock_acquire(&rename->tree->lock);
+    move_node_locked(rename);
+    node_table_foreach(&rename->tree->table, forget_known, &below);
+    rename->node->facts.known_at_us = tree_core_now();
+    lock_release(&rename->tree->lock);
+    move_open_below(rename, open);
+    return TRUE;
+}
+
+static gboolean
+rename_folder(Rename *rename, GError **error)
+{
+    g_autoptr(GPtrArray) open = list_open(rename);
+    gboolean ok = move_folder(rename, open, error);
+    for (guint i = 0; i < open->len; i++)
+        tree_node_unref(rename->tree, g_ptr_array_index(open, i));
+    return ok;
+}
+
+static gboolean
+run(Rename *rename, GError **error)
+{
+    if (rename->target == rename->node)
+        return TRUE;
+    if (!init_places(rename, error) || !check_target(rename, error))
+        return FALSE;
+    return rename->node->facts.kind == NODE_FOLDER ? rename_folder(rename, error)
+                                                   : rename_file(rename, error);
+}
+
+gboolean
+objects_rename(Tree *tree, Call *call, Node *parent, const char *name, Node *new_parent, const char *new_name,
+               unsigned flags, GError **error)
+{
+    Rename rename = {.tree = tree,
+                     .call = call,
+                     .parent = parent,
+                     .name = name,
+                     .new_parent = new_parent,
+                     .new_name = new_name,
+                     .flags = flags};
+    if (!check_parents(&rename, error) || !objects_find(tree, call, parent, name, &rename.node, error))
+        return FALSE;
+    gboolean ok = objects_look(tree, call, new_parent, new_name, LOOK_KIND, &rename.target, error) &&
+                  run(&rename, error);
+    node_place_clear(&rename.from);
+    node_place_clear(&rename.to);
+    tree_node_unref(tree, rename.node);
+    if (rename.target != NULL)
+        tree_node_unref(tree, rename.target);
+    tree_core_flush(tree);
+    return ok;
+}

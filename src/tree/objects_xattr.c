@@ -1,0 +1,306 @@
+/* Extended attributes of objects: user.mime_type is the content type, user.KEY the user metadata KEY, and
+ * storagefs.* (read-only, and outside "user." so that copying tools leave it alone) what the service says.
+ */
+#include "src/tree/objects.h"
+
+#include <string.h>
+#include <sys/xattr.h>
+
+#define USER_PREFIX "user."
+#define MIME_TYPE "user.mime_type"
+
+static gboolean
+fail_missing(const char *name, GError **error)
+{
+    g_set_error(error, STORAGEFS_ERROR, ERROR_NO_ATTRIBUTE, "there is no attribute %s", name);
+    return FALSE;
+}
+
+static gboolean
+fail_unsupported(const char *name, GError **error)
+{
+    g_set_error(error, STORAGEFS_ERROR, ERROR_UNSUPPORTED, "attribute %s: only user.* can be kept", name);
+    return FALSE;
+}
+
+static gboolean
+fetch_details(Tree *tree, Call *call, Node *node, ObjectInfo *out, GError **error)
+{
+    if (node->facts.kind == NODE_CONTAINER)
+        return TRUE;
+    lock_acquire(&tree->lock);
+    gboolean ours = node->flags & NODE_DETACHED || tree_core_is_dirty(node);
+    gboolean known = ours && objects_get_details_locked(tree, node, out);
+    lock_release(&tree->lock);
+    if (known || (ours && tree_core_is_dirty(node)))
+        return TRUE;
+    if (!objects_look_node(tree, call, node, LOOK_DETAILS, error))
+        return FALSE;
+    lock_acquire(&tree->lock);
+    objects_get_details_locked(tree, node, out);
+    lock_release(&tree->lock);
+    return TRUE;
+}
+
+static gboolean
+make_place(Tree *tree, Node *node, NodePlace *place, GError **error)
+{
+    lock_acquire(&tree->lock);
+    gboolean ok =
+        node->facts.kind == NODE_CONTAINER || node_place_init(place, node->parent, node->name, error);
+    lock_release(&tree->lock);
+    return ok;
+}
+
+static gboolean
+get_own(Node *node, const NodePlace *place, const ObjectInfo *info, const char *name, char **out_text,
+        GError **error)
+{
+    const char *key = node->facts.kind == NODE_FOLDER ? place->prefix : place->key;
+    const char *text = NULL;
+    if (strcmp(name, "storagefs.url") == 0)
+        return key != NULL ? storage_sign_url(place->storage, place->container, key, out_text, error)
+                           : fail_missing(name, error);
+    if (strcmp(name, "storagefs.key") == 0)
+        text = key;
+    else if (strcmp(name, "storagefs.etag") == 0)
+        text = info->etag;
+    else if (strcmp(name, "storagefs.version") == 0)
+        text = info->version;
+    else if (strcmp(name, "storagefs.storage_class") == 0)
+        text = info->storage_class;
+    if (text == NULL)
+        return fail_missing(name, error);
+    *out_text = g_strdup(text);
+    return TRUE;
+}
+
+static const char *
+get_user(const ObjectInfo *info, const char *name)
+{
+    if (strcmp(name, MIME_TYPE) == 0)
+        return info->content_type;
+    const char *key = name + strlen(USER_PREFIX);
+    if (info->metadata == NULL || attributes_is_reserved(key))
+        return NULL;
+    return g_hash_table_lookup(info->metadata, key);
+}
+
+gboolean
+objects_get_xattr(Tree *tree, Call *call, Node *node, const char *name, GBytes **out_value, GError **error)
+{
+    gboolean is_user = g_str_has_prefix(name, USER_PREFIX), is_own = g_str_has_prefix(name, "storagefs.");
+    g_auto(NodePlace) place = {0};
+    g_auto(ObjectInfo) info = {0};
+    g_autofree char *text = NULL;
+    if (!is_user && !is_own)
+        return fail_unsupported(name, error);
+    if (!make_place(tree, node, &place, error) || !fetch_details(tree, call, node, &info, error))
+        return FALSE;
+    if (is_own && !get_own(node, &place, &info, name, &text, error))
+        return FALSE;
+    if (is_user)
+        text = g_strdup(get_user(&info, name));
+    if (text == NULL)
+        return fail_missing(name, error);
+    *out_value = g_bytes_new(text, strlen(text));
+    return TRUE;
+}
+
+static void
+append_name(GByteArray *names, const char *prefix, const char *name)
+{
+    g_autofree char *full = g_strconcat(prefix, name, NULL);
+    g_byte_array_append(names, (const guint8 *)full, (guint)strlen(full) + 1);
+}
+
+static void
+append_own(GByteArray *names, const ObjectInfo *info)
+{
+    append_name(names, "storagefs.", "key");
+    if (info->etag != NULL)
+        append_name(names, "storagefs.", "etag");
+    if (info->version != NULL)
+        append_name(names, "storagefs.", "version");
+    if (info->storage_class != NULL)
+        append_name(names, "storagefs.", "storage_class");
+}
+
+gboolean
+objects_list_xattrs(Tree *tree, Call *call, Node *node, GBytes **out_names, GError **error)
+{
+    g_auto(ObjectInfo) info = {0};
+    if (!fetch_details(tree, call, node, &info, error))
+        return FALSE;
+    GByteArray *names = g_byte_array_new();
+    GHashTableIter iter;
+    gpointer key;
+    if (info.content_type != NULL)
+        append_name(names, "", MIME_TYPE);
+    if (info.metadata != NULL) {
+        g_hash_table_iter_init(&iter, info.metadata);
+        while (g_hash_table_iter_next(&iter, &key, NULL))
+            if (!attributes_is_reserved(key))
+                append_name(names, USER_PREFIX, key);
+    }
+    if (node->facts.kind != NODE_CONTAINER)
+        append_own(names, &info);
+    *out_names = g_byte_array_free_to_bytes(names);
+    return TRUE;
+}
+
+/* What the object is to have: its content type, and its metadata without ours. */
+typedef struct {
+    char *content_type;
+    Metadata *others;
+} Wanted;
+
+static void
+wanted_clear(Wanted *wanted)
+{
+    g_free(wanted->content_type);
+    g_clear_pointer(&wanted->others, g_hash_table_unref);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Wanted, wanted_clear)
+
+static void
+init_wanted(Wanted *wanted, const ObjectInfo *info)
+{
+    GHashTableIter iter;
+    gpointer key, value;
+    wanted->content_type = g_strdup(info->content_type);
+    wanted->others = metadata_new();
+    if (info->metadata == NULL)
+        return;
+    g_hash_table_iter_init(&iter, info->metadata);
+    while (g_hash_table_iter_next(&iter, &key, &value))
+        if (!attributes_is_reserved(key))
+            g_hash_table_insert(wanted->others, g_strdup(key), g_strdup(value));
+}
+
+static gboolean
+check_room(Storage *storage, const Wanted *wanted, GError **error)
+{
+    Capabilities capabilities;
+    GHashTableIter iter;
+    gpointer key, value;
+    gsize bytes = 0;
+    storage_get_capabilities(storage, &capabilities);
+    g_hash_table_iter_init(&iter, wanted->others);
+    while (g_hash_table_iter_next(&iter, &key, &value))
+        bytes += strlen(key) + strlen(value);
+    if (capabilities.maximum_metadata_bytes == 0 || bytes <= capabilities.maximum_metadata_bytes)
+        return TRUE;
+    g_set_error(error, STORAGEFS_ERROR, ERROR_NO_SPACE,
+                "the service keeps %u bytes of metadata for an object", capabilities.maximum_metadata_bytes);
+    return FALSE;
+}
+
+static gboolean
+store(Tree *tree, Call *call, Node *node, const Wanted *wanted, GError **error)
+{
+    FileAttributes attributes;
+    lock_acquire(&tree->lock);
+    g_autoptr(ObjectFile) file =
+        node->facts.kind == NODE_FILE && node->file != NULL ? object_file_ref(node->file) : NULL;
+    entry_facts_to_attributes(&node->facts, &attributes);
+    lock_release(&tree->lock);
+    if (file == NULL)
+        return objects_store_metadata(tree, call, node, &attributes, wanted->content_type, wanted->others,
+                                      error);
+    object_file_set_metadata(file, wanted->content_type, wanted->others);
+    return TRUE;
+}
+
+static gboolean
+check_name(Storage *storage, const char *name, GError **error)
+{
+    if (!g_str_has_prefix(name, USER_PREFIX) || name[strlen(USER_PREFIX)] == '\0')
+        return fail_unsupported(name, error);
+    if (strcmp(name, MIME_TYPE) == 0)
+        return TRUE;
+    const char *key = name + strlen(USER_PREFIX);
+    if (attributes_is_reserved(key)) {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_ARGUMENT,
+                    "%s holds a file attribute: use chmod, chown or touch", name);
+        return FALSE;
+    }
+    return storage_check_metadata_name(storage, key, error);
+}
+
+static gboolean
+begin_change(Tree *tree, Call *call, Node *node, const char *name, ObjectInfo *info, GError **error)
+{
+    if (node->facts.kind == NODE_CONTAINER) {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_UNSUPPORTED, "a container keeps no attributes");
+        return FALSE;
+    }
+    return tree_core_check_writable(tree, node, error) && check_name(node_get_storage(node), name, error) &&
+           fetch_details(tree, call, node, info, error);
+}
+
+static gboolean
+check_flags(const ObjectInfo *info, const char *name, int flags, GError **error)
+{
+    gboolean exists = get_user(info, name) != NULL;
+    if (flags & XATTR_REPLACE && !exists)
+        return fail_missing(name, error);
+    if (!(flags & XATTR_CREATE) || !exists)
+        return TRUE;
+    g_set_error(error, STORAGEFS_ERROR, ERROR_EXISTS, "attribute %s exists", name);
+    return FALSE;
+}
+
+/* Headers carry text of one line. */
+static char *
+make_text(GBytes *value, GError **error)
+{
+    gsize length = 0;
+    const char *data = g_bytes_get_data(value, &length);
+    gboolean ok = length == 0 || (g_utf8_validate_len(data, length, NULL) &&
+                                  memchr(data, '\n', length) == NULL && memchr(data, '\r', length) == NULL);
+    if (ok)
+        return g_strndup(data != NULL ? data : "", length);
+    g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_ARGUMENT, "object metadata is UTF-8 text of one line");
+    return NULL;
+}
+
+gboolean
+objects_set_xattr(Tree *tree, Call *call, Node *node, const char *name, GBytes *value, int flags,
+                  GError **error)
+{
+    g_auto(ObjectInfo) info = {0};
+    g_auto(Wanted) wanted = {0};
+    if (!begin_change(tree, call, node, name, &info, error) || !check_flags(&info, name, flags, error))
+        return FALSE;
+    char *text = make_text(value, error);
+    if (text == NULL)
+        return FALSE;
+    init_wanted(&wanted, &info);
+    if (strcmp(name, MIME_TYPE) == 0) {
+        g_free(wanted.content_type);
+        wanted.content_type = text;
+    } else {
+        g_hash_table_insert(wanted.others, g_strdup(name + strlen(USER_PREFIX)), text);
+    }
+    return check_room(node_get_storage(node), &wanted, error) && store(tree, call, node, &wanted, error);
+}
+
+gboolean
+objects_remove_xattr(Tree *tree, Call *call, Node *node, const char *name, GError **error)
+{
+    g_auto(ObjectInfo) info = {0};
+    g_auto(Wanted) wanted = {0};
+    if (!begin_change(tree, call, node, name, &info, error))
+        return FALSE;
+    if (get_user(&info, name) == NULL)
+        return fail_missing(name, error);
+    init_wanted(&wanted, &info);
+    if (strcmp(name, MIME_TYPE) == 0) {
+        g_free(wanted.content_type);
+        wanted.content_type = g_strdup("application/octet-stream");
+    } else {
+        g_hash_table_remove(wanted.others, name + strlen(USER_PREFIX));
+    }
+    return store(tree, call, node, &wanted, error);
+}

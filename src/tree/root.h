@@ -1,0 +1,15 @@
+/* MNT itself: the storages in their order, the symlink `default`, and the short-lived symlinks by which
+ * `ln -sfn NAME MNT/default` replaces it (made under another name, then renamed onto it).
+ */
+#pragma once
+
+#include "src/tree/tree_core.h"
+
+extern const TreeOperations root_operations;
+
+#define ROOT_DEFAULT_NAME "default"
+
+/* Gives the root Node its attributes. */
+void root_init(Tree *tree);
+/* The set changed: what went is detached, all is announced. */
+void root_storages_changed(Tree *tree);

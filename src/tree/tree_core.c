@@ -1,0 +1,354 @@
+/* What all files of the tree share, see tree_core.h. */
+#include "src/tree/tree_core.h"
+
+#include "src/tree/containers.h"
+#include "src/tree/files.h"
+#include "src/tree/objects.h"
+#include "src/tree/root.h"
+
+#include <string.h>
+
+typedef struct {
+    enum { ANNOUNCE_ENTRY, ANNOUNCE_CONTENT, ANNOUNCE_ATTRIBUTES } what;
+    Node *node; /* a reference */
+    char *name;
+} Announcement;
+
+#define NS_PER_S 1000000000
+/* What changes earlier is announced. */
+#define ROOT_VALID_US (60 * G_USEC_PER_SEC)
+/* Containers come and go seldom, and each operation in one that is gone says so by itself. */
+#define CONTAINER_PATIENCE 10
+
+void
+tree_core_init_queues(Tree *tree)
+{
+    tree->announcements = g_array_new(FALSE, FALSE, sizeof(Announcement));
+    tree->garbage = g_ptr_array_new_with_free_func((GDestroyNotify)storage_unref);
+}
+
+void
+tree_core_clear_queues(Tree *tree)
+{
+    g_array_unref(tree->announcements);
+    g_ptr_array_unref(tree->garbage);
+}
+
+gint64
+tree_core_now(void)
+{
+    return g_get_monotonic_time();
+}
+
+const TreeOperations *
+tree_core_operations(Node *node)
+{
+    switch ((NodeKind)node->facts.kind) {
+    case NODE_ROOT:
+    case NODE_DEFAULT:
+    case NODE_LINK:
+        return &root_operations;
+    case NODE_STORAGE:
+        return &containers_operations;
+    default:
+        return node->flags & NODE_IN_FILES ? &files_operations : &objects_operations;
+    }
+}
+
+Node *
+tree_core_find_locked(Tree *tree, Node *parent, const char *name)
+{
+    return node_table_find(&tree->table, parent, name);
+}
+
+Node *
+tree_core_attach_locked(Tree *tree, Node *parent, const char *name, NodeKind kind)
+{
+    Node *node = node_new(parent, name, kind);
+    if (parent->flags & NODE_DETACHED)
+        node->flags |= NODE_DETACHED;
+    else
+        node_table_insert(&tree->table, node);
+    return node;
+}
+
+static void
+free_node_locked(Tree *tree, Node *node)
+{
+    if (!(node->flags & NODE_DETACHED))
+        node_table_remove(&tree->table, node);
+    detail_cache_drop(&tree->details, node);
+    if (node->facts.kind == NODE_STORAGE && node->folder->storage != NULL)
+        g_ptr_array_add(tree->garbage, g_steal_pointer(&node->folder->storage));
+    node_free(node);
+}
+
+void
+tree_core_collect_locked(Tree *tree, Node *node)
+{
+    while (node != NULL && node->parent != NULL && node_is_unused(node)) {
+        Node *parent = node->parent;
+        free_node_locked(tree, node);
+        parent->refs--;
+        node = parent;
+    }
+}
+
+void
+tree_core_detach_locked(Tree *tree, Node *node, guint32 flags)
+{
+    if (!(node->flags & NODE_DETACHED))
+        node_table_remove(&tree->table, node);
+    node->flags |= NODE_DETACHED | flags;
+    tree_core_collect_locked(tree, node);
+}
+
+void
+tree_core_move_locked(Tree *tree, Node *node, Node *parent, const char *name)
+{
+    Node *old_parent = node->parent;
+    node_table_remove(&tree->table, node);
+    parent->refs++;
+    node_move(node, parent, name);
+    node_table_insert(&tree->table, node);
+    tree_core_drop_locked(tree, old_parent);
+}
+
+Node *
+tree_core_hold_locked(Node *node)
+{
+    node->refs++;
+    return node;
+}
+
+void
+tree_core_drop_locked(Tree *tree, Node *node)
+{
+    node->refs--;
+    tree_core_collect_locked(tree, node);
+}
+
+void
+tree_core_get_defaults(Tree *tree, AttributeDefaults *out)
+{
+    *out = (AttributeDefaults){.file_mode = 0666 & ~tree->settings.umask,
+                               .folder_mode = 0777 & ~tree->settings.umask,
+                               .uid = tree->settings.uid,
+                               .gid = tree->settings.gid};
+}
+
+gint64
+tree_core_get_freshness_us(Node *node)
+{
+    Storage *storage = node_get_storage(node);
+    return storage != NULL ? storage_get_settings(storage)->freshness_us : G_USEC_PER_SEC;
+}
+
+gboolean
+tree_core_is_dirty(Node *node)
+{
+    return node->facts.kind == NODE_FILE && node->file != NULL && object_file_is_dirty(node->file);
+}
+
+gint64
+tree_core_get_valid_us(Node *node, gint64 now_us)
+{
+    gint64 freshness_us = tree_core_get_freshness_us(node);
+    if (node->facts.kind == NODE_ROOT || node->facts.kind == NODE_STORAGE)
+        return ROOT_VALID_US;
+    if (node->facts.kind == NODE_DEFAULT || node->facts.kind == NODE_LINK)
+        return 0;
+    if (tree_core_is_dirty(node))
+        return MAX(freshness_us, 1);
+    if (node->facts.kind == NODE_CONTAINER)
+        freshness_us *= CONTAINER_PATIENCE;
+    return MAX(node->facts.known_at_us + freshness_us - now_us, 0);
+}
+
+gboolean
+tree_core_has_attributes(Node *node)
+{
+    Storage *storage = node_get_storage(node);
+    if (storage == NULL || node->facts.flags & FACT_EXACT || tree_core_is_dirty(node))
+        return TRUE;
+    return !storage_get_settings(storage)->exact_attributes;
+}
+
+void
+tree_core_fill_stat_locked(Tree *tree, Node *node, struct stat *out)
+{
+    FileAttributes attributes;
+    entry_facts_to_attributes(&node->facts, &attributes);
+    if (!node_is_directory(node) && node->file != NULL) {
+        object_file_get_attributes(node->file, &attributes);
+        attributes.mode = S_IFREG | (attributes.mode & 07777);
+    }
+    memset(out, 0, sizeof *out);
+    out->st_ino = node->inode;
+    out->st_mode = attributes.mode;
+    out->st_nlink = node->flags & NODE_UNLINKED ? 0 : 1;
+    out->st_uid = attributes.uid;
+    out->st_gid = attributes.gid;
+    out->st_size = (off_t)MIN(attributes.size_bytes, (guint64)G_MAXINT64);
+    out->st_blksize = 4096;
+    out->st_blocks = (out->st_size + 511) / 512;
+    gint64 seconds = attributes.mtime_ns / NS_PER_S, rest = attributes.mtime_ns % NS_PER_S;
+    out->st_mtim.tv_sec = rest < 0 ? seconds - 1 : seconds;
+    out->st_mtim.tv_nsec = rest < 0 ? rest + NS_PER_S : rest;
+    out->st_atim = out->st_ctim = out->st_mtim;
+}
+
+void
+tree_core_fill_entry_locked(Tree *tree, Node *node, TreeEntry *out)
+{
+    node->lookups++;
+    out->node = node;
+    tree_core_fill_stat_locked(tree, node, &out->stat);
+    out->entry_valid_us = tree_core_get_valid_us(node, tree_core_now());
+    /* A file system's container is looked up by name alone: its attributes are the directory's own. */
+    gboolean known = tree_core_has_attributes(node) &&
+                     !(node->facts.kind == NODE_CONTAINER && node->flags & NODE_IN_FILES);
+    out->attributes_valid_us = known ? out->entry_valid_us : 0;
+}
+
+void
+tree_core_confirm_locked(Node *directory, gint64 now_us)
+{
+    for (; directory != NULL && directory->facts.kind >= NODE_CONTAINER; directory = directory->parent)
+        directory->facts.known_at_us = MAX(directory->facts.known_at_us, now_us);
+}
+
+static void
+announce_locked(Tree *tree, Announcement announcement)
+{
+    if (!tree->has_observer) {
+        g_free(announcement.name);
+        return;
+    }
+    tree_core_hold_locked(announcement.node);
+    g_array_append_val(tree->announcements, announcement);
+}
+
+void
+tree_core_announce_entry_locked(Tree *tree, Node *parent, const char *name)
+{
+    announce_locked(tree, (Announcement){ANNOUNCE_ENTRY, parent, g_strdup(name)});
+}
+
+void
+tree_core_announce_content_locked(Tree *tree, Node *node)
+{
+    announce_locked(tree, (Announcement){ANNOUNCE_CONTENT, node, NULL});
+}
+
+void
+tree_core_announce_attributes_locked(Tree *tree, Node *node)
+{
+    announce_locked(tree, (Announcement){ANNOUNCE_ATTRIBUTES, node, NULL});
+}
+
+static void
+give_out(const TreeObserver *observer, const Announcement *announcement)
+{
+    if (announcement->what == ANNOUNCE_ENTRY)
+        observer->entry_changed(observer->data, announcement->node, announcement->name);
+    else if (announcement->what == ANNOUNCE_CONTENT)
+        observer->content_changed(observer->data, announcement->node);
+    else
+        observer->attributes_changed(observer->data, announcement->node);
+}
+
+static void
+give_out_all(Tree *tree, const TreeObserver *observer, gboolean has_observer, GArray *queue)
+{
+    for (guint i = 0; i < queue->len; i++) {
+        Announcement *announcement = &g_array_index(queue, Announcement, i);
+        if (has_observer)
+            give_out(observer, announcement);
+        g_free(announcement->name);
+        tree_node_unref(tree, announcement->node);
+    }
+}
+
+void
+tree_core_flush(Tree *tree)
+{
+    g_autoptr(GArray) queue = NULL;
+    g_autoptr(GPtrArray) garbage = NULL;
+    lock_acquire(&tree->lock);
+    TreeObserver observer = tree->observer;
+    gboolean has_observer = tree->has_observer;
+    if (tree->announcements->len > 0) {
+        queue = tree->announcements;
+        tree->announcements = g_array_new(FALSE, FALSE, sizeof(Announcement));
+    }
+    if (tree->garbage->len > 0) {
+        garbage = tree->garbage;
+        tree->garbage = g_ptr_array_new_with_free_func((GDestroyNotify)storage_unref);
+    }
+    lock_release(&tree->lock);
+    if (queue != NULL)
+        give_out_all(tree, &observer, has_observer, queue);
+}
+
+static void
+wake_waiters(gpointer data)
+{
+    Tree *tree = data;
+    lock_acquire(&tree->lock);
+    condition_wake_all(&tree->changed);
+    lock_release(&tree->lock);
+}
+
+gboolean
+tree_core_wait_locked(Tree *tree, Call *call, GError **error)
+{
+    guint64 seen = tree->wakes;
+    gboolean in_time = TRUE;
+    lock_release(&tree->lock);
+    guint wake = call_add_wake(call, wake_waiters, tree);
+    lock_acquire(&tree->lock);
+    while (tree->wakes == seen && in_time && !call_is_cancelled(call))
+        in_time = condition_wait(&tree->changed, &tree->lock, call_get_deadline_us(call));
+    lock_release(&tree->lock);
+    call_remove_wake(call, wake);
+    gboolean ok = call_check(call, error);
+    lock_acquire(&tree->lock);
+    return ok;
+}
+
+void
+tree_core_wake_locked(Tree *tree)
+{
+    tree->wakes++;
+    condition_wake_all(&tree->changed);
+}
+
+gboolean
+tree_core_begin_task_locked(Tree *tree)
+{
+    if (tree->closing)
+        return FALSE;
+    tree->tasks++;
+    return TRUE;
+}
+
+void
+tree_core_end_task(Tree *tree)
+{
+    lock_acquire(&tree->lock);
+    tree->tasks--;
+    tree_core_wake_locked(tree);
+    lock_release(&tree->lock);
+}
+
+gboolean
+tree_core_check_writable(Tree *tree, Node *node, GError **error)
+{
+    Storage *storage = node_get_storage(node);
+    if (!tree->settings.read_only && (storage == NULL || !storage_get_settings(storage)->read_only))
+        return TRUE;
+    g_set_error(error, STORAGEFS_ERROR, ERROR_READ_ONLY, "%s is mounted read-only",
+                storage != NULL ? storage_get_name(storage) : "the file system");
+    return FALSE;
+}

@@ -1,0 +1,146 @@
+/* Reading directories: offsets over a shared Listing. 0 is ".", 1 is "..", then the listing's positions; a
+ * position stays valid while the handle is open, because listings only grow.
+ */
+#include "src/tree/tree.h"
+
+#include "src/tree/tree_core.h"
+
+#include <string.h>
+
+#define FIRST_OFFSET 2u
+/* The next page is asked for when this many entries before the end of the last one are left. */
+#define PREFETCH_ENTRIES 500u
+
+struct DirectoryHandle {
+    Node *node; /* a reference */
+    Listing *listing;
+    char *name; /* of the item given last */
+};
+
+gboolean
+tree_open_directory(Tree *tree, Call *call, Node *node, DirectoryHandle **out_handle, GError **error)
+{
+    if (!node_is_directory(node)) {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_FOLDER, "%s is not a directory", node->name);
+        return FALSE;
+    }
+    Listing *listing = NULL;
+    if (!tree_core_operations(node)->open_listing(tree, call, node, &listing, error))
+        return FALSE;
+    DirectoryHandle *handle = g_new0(DirectoryHandle, 1);
+    handle->node = tree_node_ref(tree, node);
+    handle->listing = listing;
+    *out_handle = handle;
+    return TRUE;
+}
+
+static void
+give_dots(DirectoryHandle *handle, guint64 offset, DirectoryItem *out)
+{
+    Node *parent = handle->node->parent;
+    gboolean is_parent = offset == 1;
+    *out = (DirectoryItem){.name = is_parent ? ".." : ".",
+                           .next_offset = offset + 1,
+                           .inode = is_parent && parent != NULL ? parent->inode : handle->node->inode,
+                           .type = S_IFDIR};
+}
+
+/* A symlink or a folder's mark cannot be told from a small file without its metadata. */
+static mode_t
+type_of(Tree *tree, const DirectoryHandle *handle, const EntryFacts *facts, const Node *node)
+{
+    if (node != NULL)
+        return entry_facts_type((NodeKind)node->facts.kind);
+    Storage *storage = node_get_storage(handle->node);
+    if (handle->node->flags & NODE_IN_FILES)
+        return facts->flags & FACT_EXACT || facts->size_bytes > 0 ? entry_facts_type((NodeKind)facts->kind)
+                                                                  : 0;
+    if (storage != NULL && storage_get_settings(storage)->exact_attributes && entry_facts_is_ambiguous(facts))
+        return 0;
+    return entry_facts_type((NodeKind)facts->kind);
+}
+
+static void
+give_item_locked(Tree *tree, DirectoryHandle *handle, char *name, const EntryFacts *facts, guint64 position,
+                 DirectoryItem *out) REQUIRES(tree->lock)
+{
+    Node *node = tree_core_find_locked(tree, handle->node, name);
+    g_free(handle->name);
+    handle->name = name;
+    *out = (DirectoryItem){.name = name,
+                           .next_offset = position + FIRST_OFFSET,
+                           .inode = node != NULL ? node->inode : node_hash_inode(handle->node, name),
+                           .type = type_of(tree, handle, facts, node)};
+}
+
+static ListingStep
+step(Tree *tree, DirectoryHandle *handle, guint64 offset, DirectoryItem *out, gboolean *out_prefetch)
+{
+    guint64 position = offset - FIRST_OFFSET;
+    char *name = NULL;
+    EntryFacts *facts = NULL;
+    Listing *listing = handle->listing;
+    lock_acquire(&tree->lock);
+    ListingStep found = listing_next(listing, &position, &name, &facts);
+    if (found == LISTING_ITEM)
+        give_item_locked(tree, handle, name, facts, position, out);
+    *out_prefetch = !listing->complete && !listing->fetching && listing->pages > 0 &&
+                    position + PREFETCH_ENTRIES >= listing->settled;
+    lock_release(&tree->lock);
+    return found;
+}
+
+static void
+prefetch(Tree *tree, DirectoryHandle *handle)
+{
+    const TreeOperations *operations = tree_core_operations(handle->node);
+    if (operations->prefetch_page != NULL)
+        operations->prefetch_page(tree, handle->node, handle->listing);
+}
+
+gboolean
+tree_directory_next_ready(Tree *tree, DirectoryHandle *handle, guint64 offset, DirectoryItem *out,
+                          gboolean *out_end)
+{
+    gboolean wants_more = FALSE;
+    *out_end = FALSE;
+    if (offset < FIRST_OFFSET) {
+        give_dots(handle, offset, out);
+        return TRUE;
+    }
+    ListingStep found = step(tree, handle, offset, out, &wants_more);
+    if (wants_more && found == LISTING_ITEM)
+        prefetch(tree, handle);
+    *out_end = found == LISTING_END;
+    return found != LISTING_NEEDS_PAGE;
+}
+
+gboolean
+tree_directory_next(Tree *tree, Call *call, DirectoryHandle *handle, guint64 offset, DirectoryItem *out,
+                    gboolean *out_end, GError **error)
+{
+    while (!tree_directory_next_ready(tree, handle, offset, out, out_end))
+        if (!tree_core_operations(handle->node)->fetch_page(tree, call, handle->node, handle->listing, error))
+            return FALSE;
+    tree_core_flush(tree);
+    return TRUE;
+}
+
+gboolean
+tree_directory_take(Tree *tree, DirectoryHandle *handle, const DirectoryItem *item, TreeEntry *out)
+{
+    if (strcmp(item->name, ".") == 0 || strcmp(item->name, "..") == 0)
+        return FALSE;
+    return tree_core_operations(handle->node)->take(tree, handle->node, handle->listing, item->name, out);
+}
+
+void
+tree_close_directory(Tree *tree, DirectoryHandle *handle)
+{
+    lock_acquire(&tree->lock);
+    listing_unref(handle->listing);
+    tree_core_drop_locked(tree, handle->node);
+    lock_release(&tree->lock);
+    g_free(handle->name);
+    g_free(handle);
+}

@@ -1,0 +1,104 @@
+/* ETags packed, see version_tag.h. */
+#include "src/tree/version_tag.h"
+
+#include <string.h>
+
+enum { FORM_NONE, FORM_DIGEST, FORM_TEXT };
+
+static int
+hex_value(char digit)
+{
+    if (digit >= '0' && digit <= '9')
+        return digit - '0';
+    return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
+static gboolean
+pack_digest(VersionTag *tag, const char *etag)
+{
+    if (strlen(etag) != 2 * sizeof tag->bytes)
+        return FALSE;
+    guint8 bytes[sizeof tag->bytes];
+    for (gsize i = 0; i < sizeof bytes; i++) {
+        int high = hex_value(etag[2 * i]), low = hex_value(etag[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return FALSE;
+        bytes[i] = (guint8)(high * 16 + low);
+    }
+    memcpy(tag->bytes, bytes, sizeof bytes);
+    tag->form = FORM_DIGEST;
+    return TRUE;
+}
+
+static char *
+get_text(const VersionTag *tag)
+{
+    char *text;
+    memcpy(&text, tag->bytes, sizeof text);
+    return text;
+}
+
+void
+version_tag_set(VersionTag *tag, const char *etag)
+{
+    char *text = etag != NULL ? g_strdup(etag) : NULL;
+    version_tag_clear(tag);
+    if (text == NULL)
+        return;
+    if (pack_digest(tag, text)) {
+        g_free(text);
+        return;
+    }
+    memcpy(tag->bytes, &text, sizeof text);
+    tag->form = FORM_TEXT;
+}
+
+void
+version_tag_copy(VersionTag *tag, const VersionTag *from)
+{
+    if (tag == from)
+        return;
+    if (from->form == FORM_TEXT) {
+        version_tag_set(tag, get_text(from));
+        return;
+    }
+    version_tag_clear(tag);
+    *tag = *from;
+}
+
+void
+version_tag_clear(VersionTag *tag)
+{
+    if (tag->form == FORM_TEXT)
+        g_free(get_text(tag));
+    memset(tag, 0, sizeof *tag);
+}
+
+char *
+version_tag_dup(const VersionTag *tag)
+{
+    if (tag->form == FORM_NONE)
+        return NULL;
+    if (tag->form == FORM_TEXT)
+        return g_strdup(get_text(tag));
+    GString *text = g_string_sized_new(2 * sizeof tag->bytes);
+    for (gsize i = 0; i < sizeof tag->bytes; i++)
+        g_string_append_printf(text, "%02x", tag->bytes[i]);
+    return g_string_free(text, FALSE);
+}
+
+gboolean
+version_tag_is_set(const VersionTag *tag)
+{
+    return tag->form != FORM_NONE;
+}
+
+gboolean
+version_tag_equal(const VersionTag *a, const VersionTag *b)
+{
+    if (a->form != b->form || a->form == FORM_NONE)
+        return FALSE;
+    if (a->form == FORM_TEXT)
+        return strcmp(get_text(a), get_text(b)) == 0;
+    return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
+}
