@@ -28,8 +28,8 @@ void call_wait_begin(CallWait *wait, Call *call, Lock *lock, Condition *conditio
 gboolean call_wait_next(CallWait *wait, GError **error) LOCK_ANNOTATION(no_thread_safety_analysis);
 void call_wait_end(CallWait *wait);
 
-/* A call without `parent`'s deadline that is cancelled with it: for work of many requests, each of which has
- * the storage's whole time. Both ends must be released together. */
+/* A call without `parent`'s deadline that is cancelled with it: for work of many requests, each of which gets
+ * the storage's whole time. */
 typedef struct {
     Call *call, *parent;
     guint wake_id;

@@ -11,6 +11,8 @@
  *   PUBLISHING   read; writers wait                             CLEAN, or FAILED
  *   FAILED       read, write; flush tries again unless CHANGED  PUBLISHING; last close: recovery directory
  *   DROPPED      (unlinked) read, write; never published        end at the last close
+ *
+ * A file whose bytes the last close had to save in the recovery directory is DROPPED too.
  */
 #pragma once
 
@@ -71,10 +73,12 @@ void object_file_set_metadata(ObjectFile *file, const char *content_type, Metada
 gboolean object_file_publish(ObjectFile *file, Call *call, GError **error);
 
 /* The object moved on the server (rename): from now on container/key/version name it. An unpublished object
- * (version NULL in *moved) is simply published under its new name later. Waits for a running publication. */
+ * (moved NULL) is simply published under its new name later. Waits for a running publication. Call it between
+ * the copy and the removal of the old name: reads that met neither look again. */
 gboolean object_file_move(ObjectFile *file, Call *call, const char *container, const char *key,
                           const ObjectInfo *moved, GError **error);
-/* The name was unlinked or replaced: nothing is published any more, handles keep working. */
+/* The name was unlinked or replaced: nothing is published any more, handles keep working. A publication that
+ * runs is ended and waited for, so remove the object after this. */
 void object_file_drop(ObjectFile *file);
 /* Fetches what is not local into the staging file, so that the object may be deleted or replaced under open
  * handles. Fails: CHANGED, NO_SPACE ... */

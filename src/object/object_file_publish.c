@@ -127,16 +127,14 @@ run(ObjectFile *file, Call *call, GError **error)
 {
     g_auto(PublicationResult) result = {0};
     GError *failure = NULL;
-    CallLink link;
-    call_wait_link(&link, call);
     lock_acquire(&file->lock);
     gboolean content = file->content_dirty || file->base == NULL;
     file->attempts++;
-    file->publication_call = link.call;
+    file->publication_call = call;
     lock_release(&file->lock);
     object_store_begin_publication(file->store);
-    gboolean ok = content ? publication_store(file, link.call, &result, &failure)
-                          : publication_store_attributes(file, link.call, &result, &failure);
+    gboolean ok = content ? publication_store(file, call, &result, &failure)
+                          : publication_store_attributes(file, call, &result, &failure);
     translate_exists(file, &failure);
     if (!ok && content && !result.content_stored &&
         (error_is(failure, ERROR_CHANGED) || error_is(failure, ERROR_EXISTS)))
@@ -145,7 +143,6 @@ run(ObjectFile *file, Call *call, GError **error)
     lock_acquire(&file->lock);
     finish_locked(file, &result, content, failure);
     lock_release(&file->lock);
-    call_wait_unlink(&link);
     if (result.content_stored && file->events.published != NULL)
         file->events.published(file->events.data, file, &result.info);
     if (!ok)
@@ -156,15 +153,22 @@ run(ObjectFile *file, Call *call, GError **error)
 gboolean
 object_file_publish(ObjectFile *file, Call *call, GError **error)
 {
-    switch (enter(file, call, error)) {
+    gboolean ok = FALSE;
+    CallLink link;
+    /* A publication takes as long as its bytes need; each of its requests has the storage's time. */
+    call_wait_link(&link, call);
+    switch (enter(file, link.call, error)) {
     case ENTER_MINE:
-        return run(file, call, error);
+        ok = run(file, link.call, error);
+        break;
     case ENTER_NOTHING:
-        return TRUE;
+        ok = TRUE;
+        break;
     case ENTER_FAILED:
         break;
     }
-    return FALSE;
+    call_wait_unlink(&link);
+    return ok;
 }
 
 /* Nobody has it open: what is in the staging file is also in the storage. */

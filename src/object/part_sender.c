@@ -28,10 +28,9 @@ put_part(const PartSender *sender, const PlanPart *part, UploadPart *out, GError
     /* Fetched before, so that a driver that reads its source twice does not fetch twice. */
     if (!file_content_stage(sender->file, sender->call, part->offset, part->length_bytes, error))
         return FALSE;
-    g_autoptr(Call) request = call_new_child(sender->call, storage_get_settings(storage)->timeout_us);
-    file_content_init_source(&content, sender->file, request, part->offset, part->length_bytes, &source);
-    return storage_put_part(storage, request, sender->container, sender->key, sender->upload_id, part->number,
-                            &source, out, error);
+    file_content_init_source(&content, sender->file, sender->call, part->offset, part->length_bytes, &source);
+    return storage_put_part(storage, sender->call, sender->container, sender->key, sender->upload_id,
+                            part->number, &source, out, error);
 }
 
 static gboolean
@@ -39,10 +38,9 @@ copy_part(const PartSender *sender, const PlanPart *part, UploadPart *out, GErro
 {
     Storage *storage = sender->file->storage;
     g_auto(ObjectVersionPlace) place = {0};
-    g_autoptr(Call) request = call_new_child(sender->call, storage_get_settings(storage)->timeout_us);
     object_version_get_place(part->version, &place);
     CopySource source = {place.container, place.key, place.etag};
-    return storage_copy_part(storage, request, sender->container, sender->key, sender->upload_id,
+    return storage_copy_part(storage, sender->call, sender->container, sender->key, sender->upload_id,
                              part->number, &source, part->source_offset, part->length_bytes, out, error);
 }
 

@@ -6,7 +6,7 @@
 
 typedef struct {
     ObjectFile *file; /* its publication runs */
-    Call *call;       /* each request gets the storage's time of its own */
+    Call *call;
     const char *container, *key, *upload_id;
     const UploadPlan *plan;
 } PartSender;

@@ -9,7 +9,7 @@
 
 typedef struct {
     ObjectFile *file;
-    Call *call; /* of the whole; each request gets the storage's time of its own */
+    Call *call; /* without a deadline: each request gets the storage's time */
     PublicationResult *result;
     Capabilities can;
     char *container, *key;
@@ -64,12 +64,6 @@ publication_clear(Publication *p)
     g_hash_table_unref(p->metadata);
 }
 
-static Call *
-new_request(Publication *p)
-{
-    return call_new_child(p->call, storage_get_settings(p->file->storage)->timeout_us);
-}
-
 static WriteOptions
 make_options(const Publication *p)
 {
@@ -86,9 +80,8 @@ note_stored(Publication *p, ObjectInfo *stored, Metadata *metadata, gboolean nee
 {
     ObjectInfo *info = &p->result->info;
     if (stored->etag == NULL || (need_time && stored->mtime_ns == 0)) {
-        g_autoptr(Call) request = new_request(p);
         g_auto(ObjectInfo) asked = {0};
-        if (storage_stat_object(p->file->storage, request, p->container, p->key, &asked, NULL) &&
+        if (storage_stat_object(p->file->storage, p->call, p->container, p->key, &asked, NULL) &&
             (stored->etag == NULL || g_strcmp0(stored->etag, asked.etag) == 0)) {
             object_info_clear(stored);
             *stored = asked;
@@ -120,9 +113,8 @@ store_by_put(Publication *p, GError **error)
     /* A driver may read its source twice (a hash, a retry): what is remote is fetched once, before. */
     if (!file_content_stage(p->file, p->call, 0, size_bytes, error))
         return FALSE;
-    g_autoptr(Call) request = new_request(p);
-    file_content_init_source(&content, p->file, request, 0, size_bytes, &source);
-    if (!storage_write_object(p->file->storage, request, p->container, p->key, &source, &options, &stored,
+    file_content_init_source(&content, p->file, p->call, 0, size_bytes, &source);
+    if (!storage_write_object(p->file->storage, p->call, p->container, p->key, &source, &options, &stored,
                               error))
         return FALSE;
     note_stored(p, &stored, p->metadata, FALSE);
@@ -140,8 +132,7 @@ store_by_copy(Publication *p, ObjectVersion *from, GError **error)
     if (!storage_copy_object(p->file->storage, p->call, &source, object_version_get_size(from), p->container,
                              p->key, &options, &stored, error))
         return FALSE;
-    g_autoptr(Call) request = new_request(p);
-    if (!p->can.copy_checks_source && !object_version_check(from, request, error))
+    if (!p->can.copy_checks_source && !object_version_check(from, p->call, error))
         return FALSE;
     note_stored(p, &stored, p->metadata, FALSE);
     return TRUE;
@@ -154,9 +145,8 @@ check_sources(Publication *p, const UploadPlan *plan, GError **error)
     g_autoptr(GHashTable) checked = g_hash_table_new(NULL, NULL);
     for (guint i = 0; i < plan->parts->len && !p->can.copy_checks_source; i++) {
         const PlanPart *part = &g_array_index(plan->parts, PlanPart, i);
-        g_autoptr(Call) request = new_request(p);
         if (part->kind == PLAN_PART_COPIED && g_hash_table_add(checked, part->version) &&
-            !object_version_check(part->version, request, error))
+            !object_version_check(part->version, p->call, error))
             return FALSE;
     }
     return TRUE;
@@ -166,9 +156,8 @@ static gboolean
 commit(Publication *p, const char *upload_id, const UploadPlan *plan, GArray *parts,
        const WriteOptions *options, ObjectInfo *out_stored, GError **error)
 {
-    g_autoptr(Call) request = new_request(p);
-    return check_sources(p, plan, error) && call_check(request, error) &&
-           storage_commit_upload(p->file->storage, request, p->container, p->key, upload_id,
+    return check_sources(p, plan, error) && call_check(p->call, error) &&
+           storage_commit_upload(p->file->storage, p->call, p->container, p->key, upload_id,
                                  (const UploadPart *)(gpointer)parts->data, parts->len, options,
                                  p->result->attributes.size_bytes, out_stored, error);
 }
@@ -199,8 +188,7 @@ store_by_parts(Publication *p, const UploadPlan *plan, GError **error)
     g_auto(ObjectInfo) stored = {0};
     g_autofree char *upload_id = NULL;
     WriteOptions options = make_options(p);
-    g_autoptr(Call) request = new_request(p);
-    if (!storage_begin_upload(p->file->storage, request, p->container, p->key, &options, &upload_id, error))
+    if (!storage_begin_upload(p->file->storage, p->call, p->container, p->key, &options, &upload_id, error))
         return FALSE;
     if (!send_and_commit(p, upload_id, plan, &options, &stored, error)) {
         abort_upload(p, upload_id);

@@ -26,7 +26,7 @@ typedef struct {
 
 struct ReadAhead {
     ObjectStore *store;
-    Call *call; /* parent of everything fetched ahead */
+    Call *call; /* of everything fetched ahead; without a deadline */
     Lock lock;  /* above block_cache in the lock order */
     ObjectVersion *version;
     Cursor cursors[CURSORS];
@@ -105,7 +105,7 @@ push_fetch(ReadAhead *ahead, ObjectVersion *version, Block *block)
     fetch->storage = storage_ref(object_version_get_storage(version));
     fetch->store = ahead->store;
     fetch->block = block;
-    fetch->call = call_new_child(ahead->call, storage_get_settings(fetch->storage)->timeout_us);
+    fetch->call = call_ref(ahead->call);
     object_store_begin_task(ahead->store);
     worker_pool_push(storage_get_lane(fetch->storage, STORAGE_LANE_TRANSFERS), run_fetch, fetch);
 }

@@ -19,7 +19,7 @@ typedef struct {
 
 struct StreamUpload {
     char *container, *key, *id; /* id NULL until begun */
-    Call *call;                 /* parent of its requests */
+    Call *call;                 /* of its requests; without a deadline */
     char *content_type;
     Metadata *metadata;
     gboolean has_time;
@@ -90,12 +90,6 @@ upload_free(StreamUpload *upload)
     g_free(upload);
 }
 
-static Call *
-new_request(StreamTask *task)
-{
-    return call_new_child(task->upload->call, storage_get_settings(task->file->storage)->timeout_us);
-}
-
 static void
 push_task(ObjectFile *file, WorkerTask run, StreamUpload *upload, guint index, guint64 offset,
           guint64 length_bytes)
@@ -147,12 +141,11 @@ run_begin(gpointer data)
 {
     StreamTask *task = data;
     StreamUpload *upload = task->upload;
-    g_autoptr(Call) call = new_request(task);
     g_autoptr(GError) error = NULL;
     g_autofree char *id = NULL;
     WriteOptions options = {.content_type = upload->content_type, .metadata = upload->metadata};
-    gboolean ok = storage_begin_upload(task->file->storage, call, upload->container, upload->key, &options,
-                                       &id, &error);
+    gboolean ok = storage_begin_upload(task->file->storage, upload->call, upload->container, upload->key,
+                                       &options, &id, &error);
     lock_acquire(&task->file->lock);
     if (ok)
         upload->id = g_steal_pointer(&id);
@@ -186,14 +179,13 @@ run_part(gpointer data)
 {
     StreamTask *task = data;
     StreamUpload *upload = task->upload;
-    g_autoptr(Call) call = new_request(task);
     g_autoptr(GError) error = NULL;
     FileContentSource content;
     ByteSource source;
     UploadPart sent = {0};
-    file_content_init_source(&content, task->file, call, task->offset, task->length_bytes, &source);
-    gboolean ok = storage_put_part(task->file->storage, call, upload->container, upload->key, upload->id,
-                                   task->index + 1, &source, &sent, &error);
+    file_content_init_source(&content, task->file, upload->call, task->offset, task->length_bytes, &source);
+    gboolean ok = storage_put_part(task->file->storage, upload->call, upload->container, upload->key,
+                                   upload->id, task->index + 1, &source, &sent, &error);
     if (!ok)
         log_debug("%s/%s: part %u while writing: %s", upload->container, upload->key, task->index + 1,
                   error->message);
