@@ -88,8 +88,9 @@ random_offset(World *w, Model *m)
 static void
 do_write(World *w, Model *m)
 {
-    guint64 offset = MIN(random_offset(w, m), MAXIMUM_BYTES - 1);
-    gsize length = MIN(random_length(w), MAXIMUM_BYTES - offset);
+    guint64 wanted = random_offset(w, m), offset = MIN(wanted, MAXIMUM_BYTES - 1);
+    gsize length = random_length(w);
+    length = MIN(length, MAXIMUM_BYTES - offset);
     g_autofree guint8 *data = object_fixture_pattern(++w->step, length);
     object_fixture_write(m->handle, offset, data, length);
     if (offset > m->size)
@@ -102,7 +103,7 @@ do_write(World *w, Model *m)
 static void
 do_stream(World *w, Model *m)
 {
-    gsize total = MIN((gsize)g_rand_int_range(w->rand, 50000, 390000), MAXIMUM_BYTES);
+    gsize total = (gsize)g_rand_int_range(w->rand, 50000, 390000);
     guint64 at = g_rand_boolean(w->rand) ? 0 : MIN(m->size, MAXIMUM_BYTES - total);
     g_autofree guint8 *data = object_fixture_pattern(++w->step, total);
     for (gsize done = 0; done < total;) {
@@ -118,8 +119,9 @@ static void
 do_truncate(World *w, Model *m)
 {
     GError *error = NULL;
+    gsize grown = m->size + random_length(w);
     gsize size = g_rand_boolean(w->rand) ? (gsize)g_rand_int_range(w->rand, 0, (gint)m->size + 1)
-                                         : MIN(m->size + random_length(w), MAXIMUM_BYTES);
+                                         : MIN(grown, MAXIMUM_BYTES);
     m->handle->operations->truncate(m->handle, NULL, size, &error);
     g_assert_no_error(error);
     if (size > m->size)
@@ -132,8 +134,9 @@ do_copy(World *w, Model *from, Model *to)
 {
     GError *error = NULL;
     guint64 copied = 0, from_offset = (guint64)g_rand_int_range(w->rand, 0, (gint)from->size + 1);
-    guint64 to_offset = MIN(random_offset(w, to), MAXIMUM_BYTES - 1);
-    gsize length = MIN(g_rand_boolean(w->rand) ? from->size : random_length(w), MAXIMUM_BYTES - to_offset);
+    guint64 wanted = random_offset(w, to), to_offset = MIN(wanted, MAXIMUM_BYTES - 1);
+    gsize length = g_rand_boolean(w->rand) ? from->size : random_length(w);
+    length = MIN(length, MAXIMUM_BYTES - to_offset);
     gsize expected = MIN(length, from->size - from_offset);
     gboolean overlaps =
         from == to && from_offset < to_offset + expected && to_offset < from_offset + expected;
