@@ -10,6 +10,7 @@ typedef struct {
     ObjectStore *store;
     char *folder; /* staging and recovery below it */
     char *recovery;
+    gboolean keeps_uploads; /* a test that makes aborting fail too */
 } ObjectFixture;
 
 /* Small parts, so that tests need no gigabytes: 64 KiB wanted, 16 KiB at least. */
@@ -41,4 +42,5 @@ void object_fixture_assert_stored(ObjectFixture *fixture, const char *key, const
                                   gsize length_bytes);
 /* Unfinished uploads in the service. */
 guint object_fixture_count_uploads(ObjectFixture *fixture);
+/* MEMORY_ANY: all but probes. */
 guint64 object_fixture_calls(ObjectFixture *fixture, MemoryOperation operation);

@@ -1,0 +1,576 @@
+/* What writing costs in requests, what is published and when, and what becomes of it when another writer
+ * wins. */
+#include "src/base/error.h"
+#include "tests/unit/object_fixture.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define KIB 1024u
+
+static void
+assert_calls(ObjectFixture *fixture, MemoryOperation operation, guint64 count)
+{
+    g_assert_cmpuint(object_fixture_calls(fixture, operation), ==, count);
+}
+
+static void
+flush_and_close(FileHandle *handle)
+{
+    GError *error = NULL;
+    object_fixture_flush(handle, &error);
+    g_assert_no_error(error);
+    object_fixture_close(handle);
+}
+
+static void
+write_forward(FileHandle *handle, const guint8 *data, gsize length_bytes, gsize piece)
+{
+    for (gsize done = 0; done < length_bytes; done += piece)
+        object_fixture_write(handle, done, data + done, MIN(piece, length_bytes - done));
+}
+
+static void
+wait_for_calls(ObjectFixture *fixture, MemoryOperation operation, guint64 count)
+{
+    gint64 deadline_us = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+    while (object_fixture_calls(fixture, operation) < count && g_get_monotonic_time() < deadline_us)
+        g_usleep(200);
+    g_assert_cmpuint(object_fixture_calls(fixture, operation), >=, count);
+}
+
+static void
+test_small_file_is_one_put(ObjectFixture *fixture, gconstpointer keys)
+{
+    FileHandle *handle = object_fixture_open(fixture, "a.txt", TRUE);
+    g_auto(ObjectInfo) info = {0};
+    object_fixture_write(handle, 0, "hello", 5);
+    flush_and_close(handle);
+    assert_calls(fixture, MEMORY_ANY, 1);
+    assert_calls(fixture, MEMORY_WRITE_OBJECT, 1);
+    object_fixture_assert_stored(fixture, "a.txt", "hello", 5);
+    g_assert_true(storage_stat_object(fixture->base.storage, NULL, "c", "a.txt", &info, NULL));
+    g_assert_cmpstr(info.content_type, ==, "text/plain");
+    g_assert_cmpstr(g_hash_table_lookup(info.metadata, "mode"), ==, "33188");
+    g_assert_nonnull(g_hash_table_lookup(info.metadata, "mtime"));
+}
+
+static void
+test_empty_file_waits_for_its_last_descriptor(ObjectFixture *fixture, gconstpointer keys)
+{
+    GError *error = NULL;
+    FileHandle *handle = object_fixture_open(fixture, "empty", TRUE);
+    g_assert_true(handle->operations->flush(handle, NULL, FALSE, &error));
+    assert_calls(fixture, MEMORY_ANY, 0);
+    g_assert_true(object_file_is_dirty(object_file_of_handle(handle)));
+    flush_and_close(handle);
+    assert_calls(fixture, MEMORY_WRITE_OBJECT, 1);
+    object_fixture_assert_stored(fixture, "empty", "", 0);
+}
+
+/* flush is not always called before close: a process that is killed, a write through mmap. */
+static void
+test_close_alone_publishes(ObjectFixture *fixture, gconstpointer keys)
+{
+    FileHandle *handle = object_fixture_open(fixture, "a", TRUE);
+    object_fixture_write(handle, 0, "data", 4);
+    object_fixture_close(handle);
+    object_fixture_assert_stored(fixture, "a", "data", 4);
+}
+
+static void
+test_parts_go_out_while_writing(ObjectFixture *fixture, gconstpointer keys)
+{
+    gsize size = 640 * KIB;
+    g_autofree guint8 *data = object_fixture_pattern(1, size);
+    FileHandle *handle = object_fixture_open(fixture, "big", TRUE);
+    write_forward(handle, data, size, 16 * KIB);
+    wait_for_calls(fixture, MEMORY_PUT_PART, 10);
+    flush_and_close(handle);
+    assert_calls(fixture, MEMORY_BEGIN_UPLOAD, 1);
+    assert_calls(fixture, MEMORY_PUT_PART, 10);
+    assert_calls(fixture, MEMORY_COMMIT_UPLOAD, 1);
+    assert_calls(fixture, MEMORY_WRITE_OBJECT, 0);
+    assert_calls(fixture, MEMORY_SET_METADATA, 0);
+    object_fixture_assert_stored(fixture, "big", data, size);
+}
+
+static void
+test_changed_parts_are_sent_again(ObjectFixture *fixture, gconstpointer keys)
+{
+    gsize size = 640 * KIB;
+    g_autofree guint8 *data = object_fixture_pattern(1, size);
+    FileHandle *handle = object_fixture_open(fixture, "big", TRUE);
+    write_forward(handle, data, size, 16 * KIB);
+    wait_for_calls(fixture, MEMORY_PUT_PART, 10);
+    memset(data + 100, 'x', 50);
+    object_fixture_write(handle, 100, data + 100, 50);
+    flush_and_close(handle);
+    assert_calls(fixture, MEMORY_PUT_PART, 11);
+    object_fixture_assert_stored(fixture, "big", data, size);
+}
+
+static void
+test_streamed_file_cut_to_nothing(ObjectFixture *fixture, gconstpointer keys)
+{
+    gsize size = 640 * KIB;
+    GError *error = NULL;
+    g_autofree guint8 *data = object_fixture_pattern(1, size);
+    FileHandle *handle = object_fixture_open(fixture, "big", TRUE);
+    write_forward(handle, data, size, 16 * KIB);
+    g_assert_true(handle->operations->truncate(handle, NULL, 10, &error));
+    flush_and_close(handle);
+    object_fixture_assert_stored(fixture, "big", data, 10);
+    assert_calls(fixture, MEMORY_COMMIT_UPLOAD, 0);
+    assert_calls(fixture, MEMORY_WRITE_OBJECT, 1);
+}
+
+static void
+test_time_asked_for_survives_streaming(ObjectFixture *fixture, gconstpointer keys)
+{
+    gsize size = 640 * KIB;
+    g_autofree guint8 *data = object_fixture_pattern(1, size);
+    FileAttributes times = {.mtime_ns = G_GINT64_CONSTANT(1234567890123456789)};
+    g_auto(ObjectInfo) info = {0};
+    FileHandle *handle = object_fixture_open(fixture, "big", TRUE);
+    write_forward(handle, data, size, 16 * KIB);
+    object_file_set_attributes(object_file_of_handle(handle), FILE_SET_TIMES, &times);
+    flush_and_close(handle);
+    assert_calls(fixture, MEMORY_SET_METADATA, 1);
+    g_assert_true(storage_stat_object(fixture->base.storage, NULL, "c", "big", &info, NULL));
+    g_assert_cmpstr(g_hash_table_lookup(info.metadata, "mtime"), ==, "1234567890.123456789");
+    object_fixture_assert_stored(fixture, "big", data, size);
+}
+
+static void
+test_streamed_file_has_the_service_time(ObjectFixture *fixture, gconstpointer keys)
+{
+    gsize size = 640 * KIB;
+    FileAttributes attributes;
+    g_auto(ObjectInfo) info = {0};
+    g_autofree guint8 *data = object_fixture_pattern(1, size);
+    FileHandle *handle = object_fixture_open(fixture, "big", TRUE);
+    write_forward(handle, data, size, 16 * KIB);
+    g_autoptr(ObjectFile) file = object_file_ref(object_file_of_handle(handle));
+    flush_and_close(handle);
+    g_assert_true(storage_stat_object(fixture->base.storage, NULL, "c", "big", &info, NULL));
+    g_assert_null(g_hash_table_lookup(info.metadata, "mtime"));
+    object_file_get_attributes(file, &attributes);
+    g_assert_cmpint(attributes.mtime_ns, ==, info.mtime_ns);
+}
+
+static void
+test_small_edit_of_a_large_object(ObjectFixture *fixture, gconstpointer keys)
+{
+    gsize size = 4096 * KIB;
+    g_autofree guint8 *data = object_fixture_pattern(1, size);
+    object_fixture_put(fixture, "big", data, size);
+    FileHandle *handle = object_fixture_open(fixture, "big", FALSE);
+    memset(data + 1000 * KIB, 'x', 4096);
+    object_fixture_write(handle, 1000 * KIB, data + 1000 * KIB, 4096);
+    memory_fault_reset_counts(fixture->base.store);
+    flush_and_close(handle);
+    assert_calls(fixture, MEMORY_PUT_PART, 1);
+    /* What the smallest part needs beside the edit is all that is fetched. */
+    assert_calls(fixture, MEMORY_READ_OBJECT, 1);
+    object_fixture_assert_stored(fixture, "big", data, size);
+}
+
+/* What was just written is clean: changing a little of it again does not send it again. */
+static void
+test_edit_after_publication_copies_the_rest(ObjectFixture *fixture, gconstpointer keys)
+{
+    gsize size = 1024 * KIB;
+    GError *error = NULL;
+    g_autofree guint8 *data = object_fixture_pattern(1, size);
+    FileHandle *handle = object_fixture_open(fixture, "big", TRUE);
+    write_forward(handle, data, size, 64 * KIB);
+    object_fixture_flush(handle, &error);
+    g_assert_no_error(error);
+    memory_fault_reset_counts(fixture->base.store);
+    memset(data + 500 * KIB, 'x', 4096);
+    object_fixture_write(handle, 500 * KIB, data + 500 * KIB, 4096);
+    flush_and_close(handle);
+    assert_calls(fixture, MEMORY_PUT_PART, 1);
+    assert_calls(fixture, MEMORY_READ_OBJECT, 0);
+    object_fixture_assert_stored(fixture, "big", data, size);
+}
+
+static void
+test_append_sends_the_end_only(ObjectFixture *fixture, gconstpointer keys)
+{
+    gsize size = 4096 * KIB;
+    g_autofree guint8 *data = object_fixture_pattern(1, size + 10);
+    object_fixture_put(fixture, "log", data, size);
+    g_autoptr(ObjectFile) file = object_fixture_look_up(fixture, "log");
+    FileHandle *handle = object_file_open(file, O_WRONLY | O_APPEND);
+    object_fixture_write(handle, 0, data + size, 10);
+    memory_fault_reset_counts(fixture->base.store);
+    flush_and_close(handle);
+    assert_calls(fixture, MEMORY_PUT_PART, 1);
+    assert_calls(fixture, MEMORY_READ_OBJECT, 0);
+    object_fixture_assert_stored(fixture, "log", data, size + 10);
+}
+
+static void
+test_copy_is_one_copy(ObjectFixture *fixture, gconstpointer keys)
+{
+    gsize size = 2048 * KIB;
+    guint64 copied = 0;
+    GError *error = NULL;
+    g_autofree guint8 *data = object_fixture_pattern(1, size);
+    object_fixture_put(fixture, "from", data, size);
+    FileHandle *from = object_fixture_open(fixture, "from", FALSE);
+    FileHandle *to = object_fixture_open(fixture, "to", TRUE);
+    memory_fault_reset_counts(fixture->base.store);
+    /* In two calls, as cp does. */
+    g_assert_true(from->operations->copy_range(from, NULL, 0, to, 0, 1500 * KIB, &copied, &error));
+    g_assert_true(from->operations->copy_range(from, NULL, copied, to, copied, 1500 * KIB, &copied, &error));
+    g_assert_cmpuint(copied, ==, size - 1500 * KIB);
+    flush_and_close(to);
+    object_fixture_close(from);
+    /* One look for the condition, which copies do not have, and one copy. */
+    assert_calls(fixture, MEMORY_ANY, 2);
+    assert_calls(fixture, MEMORY_COPY_OBJECT, 1);
+    object_fixture_assert_stored(fixture, "to", data, size);
+}
+
+static void
+test_written_bytes_are_read_without_a_request(ObjectFixture *fixture, gconstpointer keys)
+{
+    g_autofree guint8 *data = object_fixture_pattern(1, 100 * KIB);
+    GError *error = NULL;
+    FileHandle *handle = object_fixture_open(fixture, "a", TRUE);
+    object_fixture_write(handle, 0, data, 100 * KIB);
+    object_fixture_flush(handle, &error);
+    g_assert_no_error(error);
+    g_autoptr(GBytes) bytes = object_fixture_read(handle, 0, 100 * KIB);
+    g_assert_cmpmem(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), data, 100 * KIB);
+    assert_calls(fixture, MEMORY_READ_OBJECT, 0);
+    object_fixture_close(handle);
+}
+
+static void
+test_attributes_alone(ObjectFixture *fixture, gconstpointer keys)
+{
+    FileAttributes mode = {.mode = 0600};
+    GError *error = NULL;
+    g_auto(ObjectInfo) info = {0};
+    object_fixture_put(fixture, "a", "data", 4);
+    g_autoptr(ObjectFile) file = object_fixture_look_up(fixture, "a");
+    memory_fault_reset_counts(fixture->base.store);
+    object_file_set_attributes(file, FILE_SET_MODE, &mode);
+    g_assert_true(object_file_is_dirty(file));
+    object_file_publish(file, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_false(object_file_is_dirty(file));
+    assert_calls(fixture, MEMORY_SET_METADATA, 1);
+    assert_calls(fixture, MEMORY_WRITE_OBJECT, 0);
+    g_assert_true(storage_stat_object(fixture->base.storage, NULL, "c", "a", &info, NULL));
+    g_assert_cmpstr(g_hash_table_lookup(info.metadata, "mode"), ==, "33152");
+    /* Pinned to the version that the change made. */
+    FileHandle *handle = object_file_open(file, O_RDWR);
+    object_fixture_write(handle, 0, "D", 1);
+    flush_and_close(handle);
+    object_fixture_assert_stored(fixture, "a", "Data", 4);
+}
+
+/* The only regular file below the folder whose name does not end in .info. */
+static char *
+find_saved(const char *folder)
+{
+    g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+    const char *name;
+    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
+        g_autofree char *path = g_build_filename(folder, name, NULL);
+        if (g_file_test(path, G_FILE_TEST_IS_DIR)) {
+            char *found = find_saved(path);
+            if (found != NULL)
+                return found;
+        } else if (!g_str_has_suffix(name, ".info")) {
+            return g_steal_pointer(&path);
+        }
+    }
+    return NULL;
+}
+
+static void
+assert_saved(ObjectFixture *fixture, const void *data, gsize length_bytes)
+{
+    gsize length = 0;
+    g_autofree char *text = NULL, *path = find_saved(fixture->recovery);
+    g_assert_nonnull(path);
+    g_assert_true(g_file_get_contents(path, &text, &length, NULL));
+    g_assert_cmpmem(text, length, data, length_bytes);
+    g_autoptr(GPtrArray) uploads = object_store_list_uploads(fixture->store);
+    guint parked = 0;
+    for (guint i = 0; i < uploads->len; i++) {
+        UploadStatus *status = g_ptr_array_index(uploads, i);
+        if (status->state != UPLOAD_PARKED)
+            continue;
+        parked++;
+        g_assert_cmpstr(status->storage, ==, "s");
+        g_assert_cmpstr(status->container, ==, "c");
+        g_assert_cmpstr(status->recovery_path, ==, path);
+        g_assert_cmpuint(status->size_bytes, ==, length_bytes);
+    }
+    g_assert_cmpuint(parked, ==, 1);
+}
+
+static void
+test_second_writer_loses_and_keeps_its_bytes(ObjectFixture *fixture, gconstpointer keys)
+{
+    GError *error = NULL;
+    object_fixture_put(fixture, "dir/a", "first version", 13);
+    FileHandle *handle = object_fixture_open(fixture, "dir/a", FALSE);
+    object_fixture_write(handle, 0, "mine!", 5);
+    g_autoptr(GBytes) rest = object_fixture_read(handle, 0, 13);
+    g_assert_cmpmem(g_bytes_get_data(rest, NULL), g_bytes_get_size(rest), "mine! version", 13);
+    object_fixture_put(fixture, "dir/a", "theirs", 6);
+    g_assert_false(object_fixture_flush(handle, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_CHANGED);
+    g_clear_error(&error);
+    g_assert_false(object_fixture_flush(handle, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_CHANGED);
+    g_clear_error(&error);
+    object_fixture_close(handle);
+    object_fixture_assert_stored(fixture, "dir/a", "theirs", 6);
+    g_autofree char *path = find_saved(fixture->recovery);
+    struct stat status;
+    g_assert_cmpint(stat(path, &status), ==, 0);
+    g_assert_cmpuint(status.st_mode & 07777, ==, 0600);
+}
+
+static void
+test_lost_bytes_are_complete_when_all_are_here(ObjectFixture *fixture, gconstpointer keys)
+{
+    GError *error = NULL;
+    FileHandle *handle = object_fixture_open(fixture, "new", TRUE);
+    object_fixture_write(handle, 0, "mine", 4);
+    object_fixture_put(fixture, "new", "theirs", 6);
+    g_assert_false(object_fixture_flush(handle, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_CHANGED);
+    g_clear_error(&error);
+    object_fixture_close(handle);
+    assert_saved(fixture, "mine", 4);
+    object_fixture_assert_stored(fixture, "new", "theirs", 6);
+}
+
+static void
+test_exclusive_creation_tells_exists(ObjectFixture *fixture, gconstpointer keys)
+{
+    GError *error = NULL;
+    FileAttributes attributes = {.mode = S_IFREG | 0644};
+    g_autoptr(ObjectFile) file =
+        object_file_new(fixture->store, fixture->base.storage, "c", "new", NULL, &attributes, TRUE, NULL);
+    FileHandle *handle = object_file_open(file, O_RDWR);
+    object_fixture_put(fixture, "new", "theirs", 6);
+    g_assert_false(object_fixture_flush(handle, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_EXISTS);
+    g_clear_error(&error);
+    object_fixture_close(handle);
+    object_fixture_assert_stored(fixture, "new", "theirs", 6);
+}
+
+static void
+test_unreachable_storage_keeps_the_bytes(ObjectFixture *fixture, gconstpointer keys)
+{
+    GError *error = NULL;
+    FileHandle *handle = object_fixture_open(fixture, "a", TRUE);
+    object_fixture_write(handle, 0, "data", 4);
+    storage_fixture_fail(&fixture->base, MEMORY_ANY, 0, ERROR_UNAVAILABLE, FALSE);
+    g_assert_false(object_fixture_flush(handle, &error));
+    g_clear_error(&error);
+    g_assert_true(object_file_is_dirty(object_file_of_handle(handle)));
+    memory_fault_clear(fixture->base.store);
+    flush_and_close(handle);
+    object_fixture_assert_stored(fixture, "a", "data", 4);
+    g_assert_null(find_saved(fixture->recovery));
+}
+
+static void
+test_unreachable_storage_at_close_saves(ObjectFixture *fixture, gconstpointer keys)
+{
+    GError *error = NULL;
+    FileHandle *handle = object_fixture_open(fixture, "a", TRUE);
+    object_fixture_write(handle, 0, "data", 4);
+    storage_fixture_fail(&fixture->base, MEMORY_ANY, 0, ERROR_DENIED, FALSE);
+    g_assert_false(object_fixture_flush(handle, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_DENIED);
+    g_clear_error(&error);
+    g_autoptr(ObjectFile) file = object_file_ref(object_file_of_handle(handle));
+    object_fixture_close(handle);
+    memory_fault_clear(fixture->base.store);
+    assert_saved(fixture, "data", 4);
+    g_assert_true(object_file_is_dropped(file));
+}
+
+static void
+test_dropped_file_is_never_published(ObjectFixture *fixture, gconstpointer keys)
+{
+    FileHandle *handle = object_fixture_open(fixture, "a", TRUE);
+    object_fixture_write(handle, 0, "data", 4);
+    object_file_drop(object_file_of_handle(handle));
+    g_autoptr(GBytes) bytes = object_fixture_read(handle, 0, 4);
+    g_assert_cmpmem(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), "data", 4);
+    object_fixture_write(handle, 4, "more", 4);
+    flush_and_close(handle);
+    assert_calls(fixture, MEMORY_ANY, 0);
+    g_assert_null(find_saved(fixture->recovery));
+}
+
+static void
+test_rename_before_publication(ObjectFixture *fixture, gconstpointer keys)
+{
+    GError *error = NULL;
+    FileHandle *handle = object_fixture_open(fixture, "tmp", TRUE);
+    object_fixture_write(handle, 0, "data", 4);
+    g_assert_true(object_file_move(object_file_of_handle(handle), NULL, "c", "final", NULL, &error));
+    flush_and_close(handle);
+    object_fixture_assert_stored(fixture, "final", "data", 4);
+    assert_calls(fixture, MEMORY_WRITE_OBJECT, 1);
+}
+
+static void
+test_rename_of_a_published_object(ObjectFixture *fixture, gconstpointer keys)
+{
+    GError *error = NULL;
+    g_auto(ObjectInfo) moved = {0};
+    gsize size = 3000 * KIB;
+    g_autofree guint8 *data = object_fixture_pattern(1, size);
+    object_fixture_put(fixture, "old", data, size);
+    FileHandle *handle = object_fixture_open(fixture, "old", FALSE);
+    CopySource source = {"c", "old", NULL};
+    g_assert_true(
+        storage_copy_object(fixture->base.storage, NULL, &source, size, "c", "new", NULL, &moved, &error));
+    g_assert_true(object_file_move(object_file_of_handle(handle), NULL, "c", "new", &moved, &error));
+    g_assert_true(storage_delete_object(fixture->base.storage, NULL, "c", "old", NULL, &error));
+    g_autoptr(GBytes) bytes = object_fixture_read(handle, 1000 * KIB, 5000);
+    g_assert_cmpmem(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), data + 1000 * KIB, 5000);
+    memset(data, 'x', 100);
+    object_fixture_write(handle, 0, data, 100);
+    flush_and_close(handle);
+    object_fixture_assert_stored(fixture, "new", data, size);
+}
+
+static void
+test_detached_file_outlives_its_object(ObjectFixture *fixture, gconstpointer keys)
+{
+    GError *error = NULL;
+    gsize size = 3000 * KIB;
+    g_autofree guint8 *data = object_fixture_pattern(1, size);
+    object_fixture_put(fixture, "a", data, size);
+    FileHandle *handle = object_fixture_open(fixture, "a", FALSE);
+    object_fixture_write(handle, 5, data + 5, 5);
+    g_assert_true(object_file_detach(object_file_of_handle(handle), NULL, &error));
+    object_file_drop(object_file_of_handle(handle));
+    g_assert_true(storage_delete_object(fixture->base.storage, NULL, "c", "a", NULL, &error));
+    g_autoptr(GBytes) bytes = object_fixture_read(handle, 0, size);
+    g_assert_cmpmem(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), data, size);
+    flush_and_close(handle);
+}
+
+static void
+test_seek_and_allocate(ObjectFixture *fixture, gconstpointer keys)
+{
+    GError *error = NULL;
+    guint64 at = 0;
+    FileHandle *handle = object_fixture_open(fixture, "a", TRUE);
+    const FileHandleOperations *do_ = handle->operations;
+    object_fixture_write(handle, 8192, "data", 4);
+    g_assert_true(do_->allocate(handle, NULL, 0, 0, 20000, &error));
+    g_assert_true(do_->seek(handle, NULL, 0, SEEK_DATA, &at, &error));
+    g_assert_cmpuint(at, ==, 8192);
+    g_assert_true(do_->seek(handle, NULL, 8192, SEEK_HOLE, &at, &error));
+    g_assert_cmpuint(at, ==, 8196);
+    g_assert_true(do_->seek(handle, NULL, 8196, SEEK_DATA, &at, &error));
+    g_assert_cmpuint(at, ==, G_MAXUINT64);
+    g_assert_true(do_->seek(handle, NULL, 20000, SEEK_HOLE, &at, &error));
+    g_assert_cmpuint(at, ==, G_MAXUINT64);
+    g_assert_false(do_->allocate(handle, NULL, FALLOC_FL_KEEP_SIZE, 0, 1, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_UNSUPPORTED);
+    g_clear_error(&error);
+    g_assert_false(do_->write(handle, NULL, G_MAXINT64, "x", 1, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_TOO_LARGE);
+    g_clear_error(&error);
+    flush_and_close(handle);
+}
+
+/* Several threads flush one file at once: one publication serves those who wrote before it began. */
+static gpointer
+flush_it(gpointer handle)
+{
+    GError *error = NULL;
+    object_fixture_flush(handle, &error);
+    g_assert_no_error(error);
+    return NULL;
+}
+
+static void
+test_concurrent_flushes_share_a_publication(ObjectFixture *fixture, gconstpointer keys)
+{
+    GThread *threads[4];
+    const MemoryFault block = {.operation = MEMORY_WRITE_OBJECT, .blocks = TRUE};
+    FileHandle *handle = object_fixture_open(fixture, "a", TRUE);
+    object_fixture_write(handle, 0, "data", 4);
+    memory_fault_add(fixture->base.store, &block);
+    for (guint i = 0; i < 4; i++)
+        threads[i] = g_thread_new("flush", flush_it, handle);
+    g_assert_true(memory_fault_wait_blocked(fixture->base.store, 1, 20 * G_USEC_PER_SEC));
+    g_assert_false(handle->operations->write_is_ready(handle, 1));
+    memory_fault_clear(fixture->base.store);
+    for (guint i = 0; i < 4; i++)
+        g_thread_join(threads[i]);
+    assert_calls(fixture, MEMORY_WRITE_OBJECT, 1);
+    object_fixture_close(handle);
+}
+
+static void
+test_interrupted_publication_can_be_repeated(ObjectFixture *fixture, gconstpointer keys)
+{
+    GError *error = NULL;
+    g_autoptr(Call) call = call_new(0);
+    FileHandle *handle = object_fixture_open(fixture, "a", TRUE);
+    object_fixture_write(handle, 0, "data", 4);
+    call_cancel(call);
+    g_assert_false(handle->operations->flush(handle, call, TRUE, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_CANCELLED);
+    g_clear_error(&error);
+    object_fixture_close(handle);
+    object_fixture_assert_stored(fixture, "a", "data", 4);
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+#define ADD(name) object_fixture_add("/object/write/" #name, test_##name, NULL)
+    ADD(small_file_is_one_put);
+    ADD(empty_file_waits_for_its_last_descriptor);
+    ADD(close_alone_publishes);
+    ADD(parts_go_out_while_writing);
+    ADD(changed_parts_are_sent_again);
+    ADD(streamed_file_cut_to_nothing);
+    ADD(time_asked_for_survives_streaming);
+    ADD(streamed_file_has_the_service_time);
+    ADD(small_edit_of_a_large_object);
+    ADD(edit_after_publication_copies_the_rest);
+    ADD(append_sends_the_end_only);
+    ADD(copy_is_one_copy);
+    ADD(written_bytes_are_read_without_a_request);
+    ADD(attributes_alone);
+    ADD(second_writer_loses_and_keeps_its_bytes);
+    ADD(lost_bytes_are_complete_when_all_are_here);
+    ADD(exclusive_creation_tells_exists);
+    ADD(unreachable_storage_keeps_the_bytes);
+    ADD(unreachable_storage_at_close_saves);
+    ADD(dropped_file_is_never_published);
+    ADD(rename_before_publication);
+    ADD(rename_of_a_published_object);
+    ADD(detached_file_outlives_its_object);
+    ADD(seek_and_allocate);
+    ADD(concurrent_flushes_share_a_publication);
+    ADD(interrupted_publication_can_be_repeated);
+    return g_test_run();
+}
