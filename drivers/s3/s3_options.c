@@ -76,6 +76,13 @@ read_aws_environment(S3Options *options, ConfigSection *section)
         options->ca_file = g_strdup(g_getenv("AWS_CA_BUNDLE"));
 }
 
+static void
+replace_endpoint(S3Options *options, char *endpoint)
+{
+    g_free(options->endpoint);
+    options->endpoint = endpoint;
+}
+
 static gboolean
 expand_account(S3Options *options, ConfigSection *section, GError **error)
 {
@@ -85,9 +92,7 @@ expand_account(S3Options *options, ConfigSection *section, GError **error)
     if (!account)
         return config_section_fail(section, "account", error, "driver %s needs account = (or endpoint =)",
                                    options->preset->name);
-    char *endpoint = s3_endpoint_expand(options->endpoint, "account", account);
-    g_free(options->endpoint);
-    options->endpoint = endpoint;
+    replace_endpoint(options, s3_endpoint_expand(options->endpoint, "account", account));
     return TRUE;
 }
 
@@ -103,12 +108,12 @@ read_endpoint(S3Options *options, ConfigSection *section, GError **error)
     if (!options->endpoint)
         options->endpoint = g_strdup(preset->endpoint);
     else if (!strstr(options->endpoint, "://"))
-        options->endpoint = g_strconcat("https://", options->endpoint, NULL);
+        replace_endpoint(options, g_strconcat("https://", options->endpoint, NULL));
     if (!options->region)
         return config_section_fail(section, "region", error, "driver %s needs region =", preset->name);
     if (strcmp(preset->name, "s3") == 0 && g_str_has_prefix(options->region, "cn-") &&
         g_str_has_suffix(options->endpoint, "{region}.amazonaws.com"))
-        options->endpoint = g_strconcat(options->endpoint, ".cn", NULL);
+        replace_endpoint(options, g_strconcat(options->endpoint, ".cn", NULL));
     if (!expand_account(options, section, error))
         return FALSE;
     g_autofree char *example = s3_endpoint_expand(options->endpoint, "region", options->region);
