@@ -16,8 +16,8 @@ typedef struct Front Front;
 
 typedef struct {
     const char *mount_point; /* absolute */
-    const char *source;      /* first column of /proc/mounts */
-    gboolean read_only, allow_other, default_permissions;
+    const char *source;      /* the configuration's path; first column of /proc/mounts */
+    gboolean read_only, allow_other, default_permissions, nosuid, nodev, noexec;
     /* Re-reads the configuration into the set; run by a write to .control/reload. */
     gboolean (*reload)(gpointer data, GError **error);
     gpointer reload_data;
@@ -33,3 +33,6 @@ gboolean front_run(Front *front, GError **error);
 /* Waits for what still runs; files that programs had open are closed for them: their bytes are published. */
 void front_free(Front *front);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Front, front_free)
+
+/* Unmounts a mount point whose daemon is gone ("Transport endpoint is not connected"). Fails: IO. */
+gboolean front_clear_dead_mount(const char *mount_point, GError **error);

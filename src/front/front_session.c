@@ -7,7 +7,7 @@
 #include "src/base/log.h"
 
 #include <errno.h>
-#include <string.h>
+#include <signal.h>
 
 /* Threads that read /dev/fuse. They start on demand; local calls that run in line are far fewer. */
 #define READER_THREADS_MAX 32
@@ -100,10 +100,11 @@ make_session(Front *front)
 {
     const FrontOptions *options = &front->options;
     g_autofree char *source = escape_option(options->source);
-    g_autofree char *mount_options =
-        g_strdup_printf("fsname=%s,subtype=storagefs%s%s%s", source, options->read_only ? ",ro" : "",
-                        options->allow_other ? ",allow_other" : "",
-                        options->default_permissions ? ",default_permissions" : "");
+    g_autofree char *mount_options = g_strconcat(
+        "fsname=", source, ",subtype=storagefs", options->read_only ? ",ro" : "",
+        options->allow_other ? ",allow_other" : "",
+        options->default_permissions ? ",default_permissions" : "", options->nosuid ? ",nosuid" : "",
+        options->nodev ? ",nodev" : "", options->noexec ? ",noexec" : "", NULL);
     const char *words[] = {"storagefs", "-o", mount_options, NULL};
     struct fuse_args arguments = FUSE_ARGS_INIT(3, (char **)words);
     struct fuse_session *session = fuse_session_new(&arguments, &operations, sizeof operations, front);
@@ -115,7 +116,7 @@ static gboolean
 mount_session(Front *front, GError **error)
 {
     const char *mount_point = front->options.mount_point;
-    if (!front_mount_clear_dead(mount_point, error) || !front_mount_check(mount_point, error))
+    if (!front_mount_check(mount_point, error))
         return FALSE;
     front->session = make_session(front);
     errno = 0;
@@ -165,20 +166,34 @@ raise_read_ahead(gpointer data)
     return NULL;
 }
 
+/* The signals were blocked before any thread started: only this thread takes them, and only here. */
+static void
+let_signals_in(gboolean in)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(in ? SIG_UNBLOCK : SIG_BLOCK, &set, NULL);
+}
+
 gboolean
 front_run(Front *front, GError **error)
 {
+    if (fuse_set_signal_handlers(front->session) != 0)
+        return error_set_errno(error, errno, "signal handlers");
     struct fuse_loop_config *config = fuse_loop_cfg_create();
     fuse_loop_cfg_set_max_threads(config, READER_THREADS_MAX);
     fuse_loop_cfg_set_idle_threads(config, READER_THREADS_IDLE);
-    if (fuse_set_signal_handlers(front->session) != 0)
-        return error_set_errno(error, errno, "signal handlers");
     GThread *helper = g_thread_new("read-ahead", raise_read_ahead, front);
+    let_signals_in(TRUE);
     int result = fuse_session_loop_mt(front->session, config);
+    let_signals_in(FALSE);
     fuse_loop_cfg_destroy(config);
-    fuse_remove_signal_handlers(front->session);
     fuse_session_unmount(front->session);
     g_thread_join(helper);
+    fuse_remove_signal_handlers(front->session);
     if (result < 0)
         return error_set_errno(error, -result, "the session at %s ended", front->options.mount_point);
     return TRUE;
@@ -209,4 +224,10 @@ front_free(Front *front)
     g_free((char *)front->options.mount_point);
     g_free((char *)front->options.source);
     g_free(front);
+}
+
+gboolean
+front_clear_dead_mount(const char *mount_point, GError **error)
+{
+    return front_mount_clear_dead(mount_point, error);
 }

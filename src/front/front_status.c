@@ -187,6 +187,7 @@ add_header(JsonBuilder *json, Front *front)
     add_string(json, "version", STORAGEFS_VERSION);
     add_integer(json, "pid", (guint64)getpid());
     add_string(json, "mount_point", front->options.mount_point);
+    add_string(json, "configuration", front->options.source);
     add_integer(json, "uptime_s", (guint64)((g_get_monotonic_time() - front->started_us) / G_USEC_PER_SEC));
     add_string(json, "default", default_name);
     add_boolean(json, "read_only", front->options.read_only);

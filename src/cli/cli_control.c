@@ -1,0 +1,73 @@
+#include "src/cli/cli_control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+static int
+open_control(const char *mount_point, const char *name, int flags, GError **error)
+{
+    g_autofree char *path = g_build_filename(mount_point, ".control", name, NULL);
+    int fd = open(path, flags | O_CLOEXEC);
+    if (fd >= 0)
+        return fd;
+    if (errno == ENOENT || errno == ENOTDIR)
+        g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_FOUND, "%s is not a storagefs mount (there is no %s)",
+                    mount_point, path);
+    else if (errno == ENOTCONN)
+        g_set_error(error, STORAGEFS_ERROR, ERROR_UNAVAILABLE,
+                    "the daemon of %s is gone: storagefs mount clears it, storagefs umount removes it",
+                    mount_point);
+    else
+        error_set_errno(error, errno, "%s", path);
+    return -1;
+}
+
+char *
+cli_control_read(const char *mount_point, const char *name, GError **error)
+{
+    int fd = open_control(mount_point, name, O_RDONLY, error);
+    if (fd < 0)
+        return NULL;
+    g_autoptr(GString) text = g_string_new(NULL);
+    char buffer[16384];
+    ssize_t length;
+    while ((length = read(fd, buffer, sizeof buffer)) > 0)
+        g_string_append_len(text, buffer, length);
+    int errnum = errno;
+    close(fd);
+    if (length < 0) {
+        error_set_errno(error, errnum, "%s/.control/%s", mount_point, name);
+        return NULL;
+    }
+    return g_string_free(g_steal_pointer(&text), FALSE);
+}
+
+gboolean
+cli_control_write(const char *mount_point, const char *name, const char *text, GError **error)
+{
+    int fd = open_control(mount_point, name, O_WRONLY, error);
+    if (fd < 0)
+        return FALSE;
+    ssize_t length = write(fd, text, strlen(text));
+    int errnum = errno;
+    close(fd);
+    if (length == (ssize_t)strlen(text))
+        return TRUE;
+    return error_set_errno(error, length < 0 ? errnum : EIO, "%s/.control/%s", mount_point, name);
+}
+
+JsonNode *
+cli_control_read_status(const char *mount_point, GError **error)
+{
+    g_autofree char *text = cli_control_read(mount_point, "status", error);
+    if (text == NULL)
+        return NULL;
+    g_autoptr(JsonNode) root = json_from_string(text, NULL);
+    if (root != NULL && JSON_NODE_HOLDS_OBJECT(root))
+        return g_steal_pointer(&root);
+    g_set_error(error, STORAGEFS_ERROR, ERROR_PROTOCOL,
+                "%s/.control/status is not what this version understands", mount_point);
+    return NULL;
+}

@@ -1,0 +1,14 @@
+/* The client's side of MNT/.control. */
+#pragma once
+
+#include "src/base/error.h"
+
+#include <glib.h>
+#include <json-glib/json-glib.h>
+
+/* What a control file says. Fails: NOT_FOUND (no storagefs mount there), IO. Caller frees. */
+char *cli_control_read(const char *mount_point, const char *name, GError **error);
+/* Writes `text` by one write(2); its errno becomes the error. */
+gboolean cli_control_write(const char *mount_point, const char *name, const char *text, GError **error);
+/* `status`, parsed; the root is an object. Caller unrefs. */
+JsonNode *cli_control_read_status(const char *mount_point, GError **error);

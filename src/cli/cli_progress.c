@@ -1,0 +1,79 @@
+#include "src/cli/cli_progress.h"
+
+#include "src/cli/cli_control.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define POLL_US (100 * 1000)
+#define BAR_WIDTH 40
+
+typedef struct {
+    guint count;
+    guint64 size_bytes, sent_bytes;
+} Pending;
+
+static Pending
+sum_pending(JsonNode *root)
+{
+    Pending pending = {0};
+    JsonArray *uploads = json_object_get_array_member(json_node_get_object(root), "uploads");
+    for (guint i = 0; i < json_array_get_length(uploads); i++) {
+        JsonObject *upload = json_array_get_object_element(uploads, i);
+        if (strcmp(json_object_get_string_member(upload, "state"), "publishing") != 0)
+            continue;
+        pending.count++;
+        pending.size_bytes += (guint64)json_object_get_int_member(upload, "size_bytes");
+        pending.sent_bytes += (guint64)json_object_get_int_member(upload, "sent_bytes");
+    }
+    return pending;
+}
+
+static void
+draw(const Pending *pending)
+{
+    if (!isatty(STDERR_FILENO))
+        return;
+    guint64 total = MAX(pending->size_bytes, 1);
+    int filled = (int)(BAR_WIDTH * MIN(pending->sent_bytes, total) / total);
+    fprintf(stderr, "\r[%.*s%*s] %3d %%, %u to go ", filled, "########################################",
+            BAR_WIDTH - filled, "", filled * 100 / BAR_WIDTH, pending->count);
+}
+
+gboolean
+cli_progress_wait(const char *mount_point, GError **error)
+{
+    gboolean drawn = FALSE;
+    for (;;) {
+        g_autoptr(JsonNode) root = cli_control_read_status(mount_point, error);
+        if (root == NULL)
+            return FALSE;
+        Pending pending = sum_pending(root);
+        if (pending.count == 0)
+            break;
+        draw(&pending);
+        drawn = TRUE;
+        g_usleep(POLL_US);
+    }
+    if (drawn && isatty(STDERR_FILENO))
+        fputs("\r\033[K", stderr);
+    return TRUE;
+}
+
+void
+cli_progress_wait_process(pid_t pid)
+{
+    if (pid <= 0)
+        return;
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (fd < 0)
+        return;
+    struct pollfd ended = {.fd = fd, .events = POLLIN};
+    while (poll(&ended, 1, -1) < 0)
+        ;
+    close(fd);
+}

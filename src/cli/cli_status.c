@@ -1,0 +1,94 @@
+/* storagefs status */
+#include "src/cli/cli.h"
+#include "src/cli/cli_control.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WATCH_US G_USEC_PER_SEC
+
+static const char *
+text_of(JsonObject *object, const char *name)
+{
+    return json_object_get_string_member_with_default(object, name, "-");
+}
+
+static void
+print_storage(JsonObject *storage, const char *default_name)
+{
+    const char *name = text_of(storage, "name");
+    printf("%c %-20s %-10s %s\n", strcmp(name, default_name) == 0 ? '*' : ' ', name,
+           text_of(storage, "state"), text_of(storage, "place"));
+    const char *reason = json_object_get_string_member_with_default(storage, "last_error", NULL);
+    if (reason != NULL)
+        printf("    last error %" G_GINT64_FORMAT " s ago: %s\n",
+               json_object_get_int_member_with_default(storage, "last_error_age_s", 0), reason);
+}
+
+static void
+print_status(JsonObject *status)
+{
+    const char *default_name = text_of(status, "default");
+    printf("storagefs %s at %s, default %s\n\n", text_of(status, "version"), text_of(status, "mount_point"),
+           default_name);
+    JsonArray *storages = json_object_get_array_member(status, "storages");
+    for (guint i = 0; i < json_array_get_length(storages); i++)
+        print_storage(json_array_get_object_element(storages, i), default_name);
+    JsonObject *memory = json_object_get_object_member(status, "memory");
+    g_autofree char *used = g_format_size_full((guint64)json_object_get_int_member(memory, "used_bytes"),
+                                               G_FORMAT_SIZE_IEC_UNITS);
+    g_autofree char *limit = g_format_size_full((guint64)json_object_get_int_member(memory, "limit_bytes"),
+                                                G_FORMAT_SIZE_IEC_UNITS);
+    printf("\n%u uploads, buffers %s of %s, %" G_GINT64_FORMAT " errors logged\n",
+           json_array_get_length(json_object_get_array_member(status, "uploads")), used, limit,
+           json_object_get_int_member(json_object_get_object_member(status, "errors"), "logged"));
+}
+
+static gboolean
+show(const char *mount_point, gboolean json, GError **error)
+{
+    if (json) {
+        g_autofree char *text = cli_control_read(mount_point, "status", error);
+        if (text != NULL)
+            fputs(text, stdout);
+        return text != NULL;
+    }
+    g_autoptr(JsonNode) root = cli_control_read_status(mount_point, error);
+    if (root != NULL)
+        print_status(json_node_get_object(root));
+    return root != NULL;
+}
+
+static int
+run(int argc, char **argv)
+{
+    g_auto(GStrv) rest = NULL;
+    gboolean json = FALSE, watch = FALSE;
+    GOptionEntry entries[] = {
+        {"json", 0, 0, G_OPTION_ARG_NONE, &json, NULL, NULL},
+        {"watch", 0, 0, G_OPTION_ARG_NONE, &watch, NULL, NULL},
+        {NULL},
+    };
+    int status;
+    if (!cli_parse(&cli_status_command, entries, argc, argv, 1, 1, &rest, &status))
+        return status;
+    g_autoptr(GError) error = NULL;
+    while (show(rest[0], json, &error)) {
+        if (!watch)
+            return EXIT_SUCCESS;
+        fflush(stdout);
+        g_usleep(WATCH_US);
+        fputs("\033[H\033[2J", stdout);
+    }
+    return cli_fail(error);
+}
+
+const CliCommand cli_status_command = {
+    .name = "status",
+    .arguments = "MNT [--json|--watch]",
+    .summary = "Shows the storages, the default, uploads, caches and errors of a mount",
+    .help = "  --json   everything, as JSON\n"
+            "  --watch  again every second\n",
+    .run = run,
+};
