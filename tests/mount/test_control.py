@@ -1,0 +1,222 @@
+"""MNT/.control and the subcommands that use it."""
+
+import errno
+import json
+import os
+import signal
+import stat
+import subprocess
+
+import pytest
+
+from harness.mount import MountFailed
+from harness.process import is_mounted, wait_until
+
+
+@pytest.fixture
+def local(mount, tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / name / "box").mkdir(parents=True)
+    return mount({name: {"driver": "local", "path": tmp_path / name} for name in ("first", "second")})
+
+
+def test_directory_is_hidden_and_reachable(local):
+    assert ".control" not in os.listdir(local.point)
+    assert set(os.listdir(local.point / ".control")) == {
+        "default", "storages", "status", "metrics", "uploads", "reload", "refresh"}
+    assert stat.S_ISDIR(os.stat(local.point / ".control").st_mode)
+    for change in (lambda: os.mkdir(local.point / ".control" / "x"), lambda: os.unlink(local.control("status")),
+                   lambda: os.rmdir(local.point / ".control"), lambda: os.mkdir(local.point / ".control"),
+                   lambda: os.rename(local.control("status"), local.point / ".control" / "x"),
+                   lambda: open(local.point / ".control" / "new", "w").close()):
+        with pytest.raises(OSError) as caught:
+            change()
+        assert caught.value.errno in (errno.EPERM, errno.EEXIST, errno.EACCES)
+
+
+def test_status_is_json(local):
+    status = local.status()
+    assert [storage["name"] for storage in status["storages"]] == ["first", "second"]
+    assert status["default"] == "first" and status["pid"] == local.pid
+    assert json.loads(local.command("status", local.point, "--json").stdout)["default"] == "first"
+    assert "first" in local.command("status", local.point).stdout
+
+
+def test_metrics_are_prometheus_text(local):
+    lines = local.control("metrics").read_text().splitlines()
+    assert 'storagefs_storage_up{storage="first"} 1' in lines
+    for line in lines:
+        assert line.startswith("# ") or len(line.rsplit(" ", 1)) == 2 and float(line.rsplit(" ", 1)[1]) >= 0
+
+
+def test_storages_in_order(local):
+    names = [line.split("\t")[0] for line in local.control("storages").read_text().splitlines()]
+    assert names == ["first", "second"]
+
+
+def test_read_only_files_refuse_writes(local):
+    for name in ("status", "metrics", "uploads", "storages"):
+        with pytest.raises(PermissionError):
+            os.open(local.control(name), os.O_WRONLY)
+    for name in ("reload", "refresh"):
+        with pytest.raises(PermissionError):
+            os.open(local.control(name), os.O_RDONLY)
+
+
+def test_others_may_not_write(mount, tmp_path):
+    (tmp_path / "first").mkdir()
+    made = mount({"first": {"driver": "local", "path": tmp_path / "first"}}, mount_options=["allow_other"])
+    for parent in [made.point, *made.point.parents]:
+        os.chmod(parent, os.stat(parent).st_mode | 0o011) if parent != made.point else None
+    done = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "sh", "-c",
+                           f"cat {made.control('default')} && echo first > {made.control('default')}"],
+                          capture_output=True, text=True)
+    assert done.stdout == "first\n" and done.returncode != 0 and "denied" in done.stderr.lower()
+
+
+def test_reload(local, tmp_path):
+    third = tmp_path / "third"
+    (third / "box").mkdir(parents=True)
+    with open(local.point / "first" / "box" / "open", "w") as file:
+        local.storages = {"second": local.storages["second"], "third": {"driver": "local", "path": third}}
+        local.write_configuration()
+        local.command("reload", local.point)
+        assert set(os.listdir(local.point)) == {"second", "third", "default"}
+        assert local.default() == "second"
+        assert not (local.point / "first").exists()
+        file.write("still written")
+    assert (tmp_path / "first" / "box" / "open").read_text() == "still written"
+    (local.point / "third" / "box" / "note").write_text("hello")
+    assert (third / "box" / "note").read_text() == "hello"
+
+
+def test_bad_reload_changes_nothing(local):
+    local.write_configuration("[storage a]\ndriver = memori\n")
+    done = local.command("reload", local.point, check=False)
+    assert done.returncode != 0 and "storagefs.conf:2" in done.stderr
+    assert set(os.listdir(local.point)) == {"first", "second", "default"}
+
+
+def test_refresh_shows_foreign_changes(local, tmp_path):
+    (local.point / "first" / "box" / "note").write_text("one")
+    (tmp_path / "first" / "box" / "note").write_text("three")
+    local.control("refresh").write_text("first/box/note\n")
+    assert (local.point / "first" / "box" / "note").read_text() == "three"
+    with pytest.raises(FileNotFoundError):
+        local.control("refresh").write_text("nope/box\n")
+
+
+@pytest.mark.parametrize("how", ["command", "signal", "kernel"])
+def test_ways_to_unmount(local, how):
+    (local.point / "first" / "box" / "note").write_text("hello")
+    local.umount(how)
+    assert not is_mounted(local.point)
+
+
+def test_signal_while_a_file_is_open(mount):
+    made = mount({"store": {"driver": "memory", "create_containers": "box"}})
+    file = open(made.point / "store" / "box" / "note", "w")
+    file.write("written, not closed")
+    file.flush()
+    os.kill(made.pid, signal.SIGTERM)
+    made._wait_end(60)
+    assert not is_mounted(made.point)
+    with pytest.raises(OSError):
+        file.close()
+
+
+def test_umount_says_who_is_in_the_way(local):
+    with open(local.point / "first" / "box" / "note", "w"):
+        done = local.command("umount", local.point, check=False)
+        assert done.returncode != 0 and "in use" in done.stderr
+        assert is_mounted(local.point)
+
+
+def test_dead_mount_is_cleared(local):
+    local.kill(clear=False)
+    with pytest.raises(OSError) as caught:
+        os.stat(local.point)
+    assert caught.value.errno == errno.ENOTCONN
+    local.start()
+    assert local.default() == "first"
+
+
+def test_background(mount, tmp_path):
+    (tmp_path / "first").mkdir()
+    made = mount({"first": {"driver": "local", "path": tmp_path / "first"}}, start=False)
+    made.start(background=True)
+    assert made.default() == "first"
+    made.umount()
+
+
+def test_mounted_twice_is_refused(local):
+    done = local.command("mount", "-c", local.configuration_file, local.point, check=False)
+    assert done.returncode != 0 and "mounted already" in done.stderr
+
+
+def test_mount_point_must_be_a_directory(local, tmp_path):
+    (tmp_path / "file").write_text("")
+    for point in (tmp_path / "file", tmp_path / "missing"):
+        done = local.command("mount", "-c", local.configuration_file, point, check=False)
+        assert done.returncode != 0 and str(point) in done.stderr
+
+
+def test_mount_helper(mount, storagefs_binary, tmp_path):
+    """As mount(8) calls it for a line of /etc/fstab: a file system type with a helper of its own."""
+    (tmp_path / "first").mkdir()
+    made = mount({"first": {"driver": "local", "path": tmp_path / "first"}}, start=False)
+    helper = tmp_path / "mount.storagefs"
+    helper.symlink_to(storagefs_binary)
+    subprocess.run([helper, made.configuration_file, made.point, "-o", "rw,noauto,_netdev,x-systemd.requires=x,umask=077"],
+                   check=True, env=made.environment)
+    try:
+        assert os.readlink(made.point / "default") == "first"
+        source, kind = next(line.split()[0:3:2] for line in open("/proc/mounts") if f" {made.point} " in line)
+        assert (source, kind) == (str(made.configuration_file), "fuse.storagefs")
+    finally:
+        made.command("umount", made.point)
+    refused = subprocess.run([helper, made.configuration_file, made.point, "-o", "nonsense"], env=made.environment)
+    assert refused.returncode == 1
+
+
+def test_command_line_help(local):
+    assert "mount" in local.command("--help").stdout
+    assert local.command("--version").stdout.startswith("storagefs ")
+    for word in ("mount", "umount", "default", "status", "sync", "uploads", "check", "reload"):
+        assert f"storagefs {word}" in local.command(word, "--help").stdout
+    done = local.command("mout", check=False)
+    assert done.returncode == 2 and "did you mean 'mount'" in done.stderr
+
+
+def test_sync_with_nothing_to_wait_for(local):
+    local.command("sync", local.point)
+
+
+def test_no_storage_at_all(mount):
+    made = mount({})
+    assert os.listdir(made.point) == []
+    with pytest.raises(FileNotFoundError):
+        os.readlink(made.point / "default")
+    assert made.control("default").read_text() == ""
+
+
+def test_unreachable_storage_does_not_block_the_others(mount, tmp_path):
+    (tmp_path / "good" / "box").mkdir(parents=True)
+    made = mount({"bad": {"driver": "s3_other", "endpoint": "http://127.0.0.1:9", "region": "us-east-1",
+                          "access_key_id": "AKEXAMPLEKEY", "secret_access_key": "sekretsekret", "timeout": "2s"},
+                  "good": {"driver": "local", "path": tmp_path / "good"}})
+    assert set(os.listdir(made.point)) == {"bad", "good", "default"}
+    (made.point / "good" / "box" / "note").write_text("hello")
+    with pytest.raises(OSError) as caught:
+        os.listdir(made.point / "bad")
+    assert caught.value.errno in (errno.EIO, errno.ETIMEDOUT)
+    wait_until(lambda: made.status()["storages"][0]["state"] == "down", 30, "the storage to be down")
+
+
+def test_world_readable_secret_is_refused(mount):
+    made = mount({"s": {"driver": "minio", "endpoint": "http://127.0.0.1:9", "access_key_id": "AK",
+                        "secret_access_key": "sekretsekret"}}, start=False)
+    os.chmod(made.configuration_file, 0o644)
+    with pytest.raises(MountFailed) as caught:
+        made.start()
+    assert "chmod 600" in caught.value.log and "sekretsekret" not in caught.value.log
