@@ -4,9 +4,9 @@
  * the owner of each key keeps (src/storage/settings.c for [storagefs] and the common keys of [storage NAME],
  * each driver for its own). Every error names file and line, and for an unknown section or key the nearest
  * right spelling. GKeyFile merges equal groups and lets the last of two equal keys win, so the scan is our
- * own and refuses both, each with the two lines. Only a whole line is a comment; a value loses the blanks
- * around it
- * (\s keeps one).
+ * own and refuses both, each with the two lines. A value loses the blanks around it (\s keeps one). Beyond
+ * GKeyFile, a blank and '#' start a comment behind a value whose type cannot hold them: all but SECRET, PATH
+ * and LIST.
  */
 #pragma once
 
