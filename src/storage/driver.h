@@ -273,7 +273,8 @@ struct Driver {
     gboolean (*abort_upload)(DriverInstance *instance, Call *call, const char *container, const char *key,
                              const char *upload_id, GError **error);
 
-    /* A URL that reads the object without credentials for `lifetime_s` seconds. No network. Caller frees. */
+    /* A URL that reads the object without credentials for `lifetime_s` seconds, 0: as the driver is
+     * configured. No network. Caller frees. */
     gboolean (*sign_url)(DriverInstance *instance, const char *container, const char *key, guint lifetime_s,
                          char **out_url, GError **error);
 

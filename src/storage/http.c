@@ -8,8 +8,8 @@
 #include <curl/curl.h>
 #include <string.h>
 
-/* The longest wait between two looks at the clocks. */
-#define MAXIMUM_WAIT_US (10 * G_USEC_PER_SEC)
+/* The longest wait between two looks at the clocks; what ends a call wakes the wait. */
+#define MAXIMUM_WAIT_US (600 * (gint64)G_USEC_PER_SEC)
 
 /* Has bytes moved since the last look? libcurl's counters see what the socket takes, its callbacks only what
  * its buffers take. */

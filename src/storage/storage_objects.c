@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-#define SIGNED_URL_LIFETIME_S (24u * 3600)
-
 gboolean
 storage_list_objects(Storage *storage, Call *call, const char *container, const ListQuery *query,
                      ListPage *out, GError **error)
@@ -121,5 +119,5 @@ storage_sign_url(Storage *storage, const char *container, const char *key, char 
 {
     const Driver *driver = storage->settings->driver;
     return storage_check_offered(storage, driver->sign_url != NULL, "signed URLs", error) &&
-           driver->sign_url(storage->instance, container, key, SIGNED_URL_LIFETIME_S, out_url, error);
+           driver->sign_url(storage->instance, container, key, 0, out_url, error);
 }

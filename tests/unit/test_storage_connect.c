@@ -59,12 +59,14 @@ test_operations_heal(StorageFixture *fixture, gconstpointer keys)
     storage_connect(fixture->storage);
     g_assert_false(storage_wait_connected(fixture->storage, NULL, &error));
     /* The next one is due after a while, and begun by whoever comes then. */
-    while (storage_fixture_count(fixture, MEMORY_PROBE) < 2) {
+    guint operations = 0;
+    for (; storage_fixture_count(fixture, MEMORY_PROBE) < 2; operations++) {
         g_clear_pointer(&info.name, g_free);
         g_assert_true(storage_stat_container(fixture->storage, NULL, "c", &info, NULL));
         g_usleep(1000);
     }
     g_free(info.name);
+    g_assert_cmpuint(operations, >, 3);
     g_assert_true(storage_wait_connected(fixture->storage, NULL, NULL));
     g_assert_cmpint(get_state(fixture), ==, STORAGE_UP);
 }
@@ -121,30 +123,24 @@ test_free_while_connecting(StorageFixture *fixture, gconstpointer keys)
     g_assert_true(memory_fault_wait_blocked(fixture->store, 1, 60 * (gint64)G_USEC_PER_SEC));
 }
 
-static void *
-write_into_new(void *data)
-{
-    StorageFixture *fixture = data;
-    const ByteSource source = storage_fixture_text("text");
-    GError *error = NULL;
-    storage_write_object(fixture->storage, NULL, "new", "k", &source, NULL, NULL, &error);
-    g_assert_no_error(error);
-    return NULL;
-}
-
 static void
 test_operations_wait_for_their_container(StorageFixture *fixture, gconstpointer keys)
 {
-    g_autofree char *etag = NULL;
-    pthread_t thread;
+    const ByteSource source = storage_fixture_text("text");
+    g_autoptr(Call) call = call_new(50 * 1000);
+    g_autoptr(GError) error = NULL;
     block(fixture, MEMORY_CREATE_CONTAINER);
     storage_connect(fixture->storage);
     g_assert_true(memory_fault_wait_blocked(fixture->store, 1, 60 * (gint64)G_USEC_PER_SEC));
-    g_assert_cmpint(pthread_create(&thread, NULL, write_into_new, fixture), ==, 0);
+    g_assert_false(storage_write_object(fixture->storage, call, "new", "k", &source, NULL, NULL, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_TIMEOUT);
+    g_assert_cmpuint(storage_fixture_count(fixture, MEMORY_WRITE_OBJECT), ==, 0);
+    g_clear_error(&error);
     /* Others go on meanwhile. */
-    etag = storage_fixture_put(fixture, "k", "text");
+    g_autofree char *etag = storage_fixture_put(fixture, "k", "text");
     memory_fault_clear(fixture->store);
-    pthread_join(thread, NULL);
+    storage_write_object(fixture->storage, NULL, "new", "k", &source, NULL, NULL, &error);
+    g_assert_no_error(error);
     g_assert_true(storage_wait_connected(fixture->storage, NULL, NULL));
     g_assert_cmpuint(storage_fixture_count(fixture, MEMORY_CREATE_CONTAINER), ==, 1);
 }

@@ -104,23 +104,81 @@ test_cancel_ends_the_wait(StorageFixture *fixture, gconstpointer data)
     pthread_join(thread, NULL);
 }
 
-static void
-test_pages_are_not_told_twice(StorageFixture *fixture, gconstpointer data)
+/* A driver that fails in the middle of its first page. */
+static guint half_pages;
+
+static gboolean
+list_half(DriverInstance *instance, Call *call, const char *container, const ListQuery *query, ListPage *out,
+          GError **error)
 {
+    ObjectInfo info = {.key = g_string_chunk_insert(out->text, "k"), .metadata = metadata_new()};
+    g_array_append_val(out->objects, info);
+    if (half_pages++ > 0)
+        return TRUE;
+    g_set_error(error, STORAGEFS_ERROR, ERROR_UNAVAILABLE, "reset");
+    return FALSE;
+}
+
+static gboolean
+list_standing_still(DriverInstance *instance, Call *call, const char *container, const ListQuery *query,
+                    ListPage *out, GError **error)
+{
+    out->next = g_string_chunk_insert(out->text, "token");
+    return TRUE;
+}
+
+static Storage *
+open_with_listing(Driver *driver)
+{
+    g_autoptr(Settings) settings = storage_fixture_settings("[storage s]\ndriver = memory\n");
+    StorageSettings *storage = g_ptr_array_index(settings->storages, 0);
+    GError *error = NULL;
+    storage->driver = driver;
+    Storage *opened = storage_new(storage, &error);
+    g_assert_no_error(error);
+    return opened;
+}
+
+static void
+test_pages_are_not_told_twice(void)
+{
+    static Driver driver;
+    driver = memory_driver;
+    driver.list_objects = list_half;
+    g_autoptr(Storage) storage = open_with_listing(&driver);
     const ListQuery query = {.prefix = ""};
     g_auto(ListPage) page = {0};
-    g_autofree char *etag = storage_fixture_put(fixture, "k", "text");
     list_page_init(&page);
-    storage_fixture_fail(fixture, MEMORY_LIST_OBJECTS, 2, ERROR_UNAVAILABLE, FALSE);
-    g_assert_true(storage_list_objects(fixture->storage, NULL, "c", &query, &page, NULL));
+    half_pages = 0;
+    g_assert_true(storage_list_objects(storage, NULL, "c", &query, &page, NULL));
     g_assert_cmpuint(page.objects->len, ==, 1);
+}
+
+static void
+test_pages_that_stand_still(void)
+{
+    static Driver driver;
+    driver = memory_driver;
+    driver.list_objects = list_standing_still;
+    g_autoptr(Storage) storage = open_with_listing(&driver);
+    const ListQuery query = {.prefix = "", .after_token = "token"};
+    g_auto(ListPage) page = {0};
+    g_autoptr(GError) error = NULL;
+    list_page_init(&page);
+    g_assert_false(storage_list_objects(storage, NULL, "c", &query, &page, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_PROTOCOL);
 }
 
 static void
 test_plain_write_is_repeated_without_a_look(StorageFixture *fixture, gconstpointer data)
 {
+    g_autoptr(GHashTable) metadata = metadata_new();
+    g_hash_table_insert(metadata, g_strdup("mtime"), g_strdup("1.5"));
+    const WriteOptions options = {.metadata = metadata};
+    GError *error = NULL;
     storage_fixture_fail(fixture, MEMORY_WRITE_OBJECT, 1, ERROR_UNAVAILABLE, TRUE);
-    g_autofree char *etag = storage_fixture_put(fixture, "k", "text");
+    storage_fixture_write(fixture, "k", "text", &options, NULL, &error);
+    g_assert_no_error(error);
     g_assert_cmpuint(storage_fixture_count(fixture, MEMORY_WRITE_OBJECT), ==, 2);
     g_assert_cmpuint(storage_fixture_count(fixture, MEMORY_STAT_OBJECT), ==, 0);
     storage_fixture_assert_holds(fixture, "k", "text");
@@ -198,6 +256,19 @@ test_lost_reply_of_a_replacement(StorageFixture *fixture, gconstpointer data)
 }
 
 static void
+test_lost_request_of_a_replacement(StorageFixture *fixture, gconstpointer data)
+{
+    /* As long as the new one, and without anything else to tell them apart. */
+    g_autofree char *etag = storage_fixture_put(fixture, "k", "old!");
+    const WriteOptions options = {.if_etag = etag};
+    GError *error = NULL;
+    storage_fixture_fail(fixture, MEMORY_WRITE_OBJECT, 1, ERROR_UNAVAILABLE, FALSE);
+    storage_fixture_write(fixture, "k", "new!", &options, NULL, &error);
+    g_assert_no_error(error);
+    storage_fixture_assert_holds(fixture, "k", "new!");
+}
+
+static void
 test_lost_update_is_refused(StorageFixture *fixture, gconstpointer data)
 {
     g_autofree char *old = storage_fixture_put(fixture, "k", "old");
@@ -232,14 +303,19 @@ test_conditions_best_effort(StorageFixture *fixture, gconstpointer data)
     storage_fixture_assert_holds(fixture, "k", "ours");
 }
 
+/* Some services answer the second delete with "not that version". */
 static void
 test_lost_reply_of_a_delete(StorageFixture *fixture, gconstpointer data)
 {
+    const MemoryFault second = {
+        .operation = MEMORY_DELETE_OBJECT, .nth = 2, .times = 1, .fails = TRUE, .code = ERROR_CHANGED};
     g_autofree char *etag = storage_fixture_put(fixture, "k", "text");
     GError *error = NULL;
     storage_fixture_fail(fixture, MEMORY_DELETE_OBJECT, 1, ERROR_UNAVAILABLE, TRUE);
+    memory_fault_add(fixture->store, &second);
     storage_delete_object(fixture->storage, NULL, "c", "k", etag, &error);
     g_assert_no_error(error);
+    g_assert_cmpuint(storage_fixture_count(fixture, MEMORY_DELETE_OBJECT), ==, 2);
 }
 
 static void
@@ -410,7 +486,8 @@ main(int argc, char **argv)
     storage_fixture_add("/storage-operations/throttled-past-the-deadline", test_throttled_past_the_deadline,
                         NULL);
     storage_fixture_add("/storage-operations/cancel-ends-the-wait", test_cancel_ends_the_wait, NULL);
-    storage_fixture_add("/storage-operations/pages-are-not-told-twice", test_pages_are_not_told_twice, NULL);
+    g_test_add_func("/storage-operations/pages-are-not-told-twice", test_pages_are_not_told_twice);
+    g_test_add_func("/storage-operations/pages-that-stand-still", test_pages_that_stand_still);
     storage_fixture_add("/storage-operations/plain-write-is-repeated-without-a-look",
                         test_plain_write_is_repeated_without_a_look, NULL);
     storage_fixture_add("/storage-operations/lost-reply-of-a-new-object", test_lost_reply_of_a_new_object,
@@ -422,6 +499,8 @@ main(int argc, char **argv)
                         test_other_object_is_not_taken_for_ours, NULL);
     storage_fixture_add("/storage-operations/lost-reply-of-a-replacement", test_lost_reply_of_a_replacement,
                         NULL);
+    storage_fixture_add("/storage-operations/lost-request-of-a-replacement",
+                        test_lost_request_of_a_replacement, NULL);
     storage_fixture_add("/storage-operations/lost-update-is-refused", test_lost_update_is_refused, NULL);
     storage_fixture_add("/storage-operations/conditions-best-effort", test_conditions_best_effort,
                         STORAGE_FIXTURE_KEYS
