@@ -86,6 +86,8 @@ list_all(ListQuery query, GPtrArray *objects, GPtrArray *prefixes)
         if (query.limit > 0)
             g_assert_cmpuint(count, <=, query.limit);
         take_page(&page, objects, prefixes);
+        /* A listing that does not advance would never end. */
+        g_assert_cmpuint(objects->len + prefixes->len, <=, G_N_ELEMENTS(KEYS) * 2);
         char *next = g_strdup(page.next);
         g_free(token);
         token = next;

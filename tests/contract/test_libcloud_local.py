@@ -273,7 +273,8 @@ def test_waits_for_libclouds_lock(tmp_path, base, theirs):
     lock.acquire()
     try:
         process = ours.start("put", "c", "k", ours.scratch)
-        wait_until(lambda: has_open(process.pid, path))
+        wait_until(lambda: process.poll() is not None or has_open(process.pid, path))
+        assert process.poll() is None
         assert ours.run("get", "c", "k") == b"before"
     finally:
         lock.release()

@@ -87,7 +87,13 @@ test_nth(Fixture *fixture, gconstpointer data)
         if (error != NULL)
             g_assert_cmpint(error_get_retry_after_us(error), ==, 5000);
     }
-    g_assert_cmpuint(memory_fault_get_count(fixture->store, MEMORY_WRITE_OBJECT), ==, 8);
+    const MemoryFault lasting = {.operation = MEMORY_ANY, .nth = 2, .fails = TRUE, .code = ERROR_DENIED};
+    memory_fault_clear(fixture->store);
+    memory_fault_add(fixture->store, &lasting);
+    g_assert_true(put(fixture->instance, "k", NULL, NULL));
+    for (guint i = 0; i < 3; i++)
+        g_assert_false(put(fixture->instance, "k", NULL, NULL));
+    g_assert_cmpuint(memory_fault_get_count(fixture->store, MEMORY_WRITE_OBJECT), ==, 12);
     memory_fault_reset_counts(fixture->store);
     g_assert_cmpuint(memory_fault_get_count(fixture->store, MEMORY_ANY), ==, 0);
 }
