@@ -177,19 +177,32 @@ fail_too_large(guint64 size_bytes, GError **error)
 }
 
 /* Coarser until the number of parts fits. */
-static gboolean
-plan_free(GArray *runs, const Limits *limits, guint64 size_bytes, UploadPlan *out, GError **error)
+static GArray *
+cut_to_fit(GArray *runs, const Limits *limits, guint64 size_bytes)
 {
     for (guint64 granularity = limits->minimum_part;; granularity *= 2) {
         GArray *parts = cut_runs(runs, limits, granularity);
-        if (parts->len <= limits->maximum_parts) {
-            *out = (UploadPlan){.kind = UPLOAD_PLAN_PARTS, .parts = parts};
-            return TRUE;
-        }
+        if (parts->len <= limits->maximum_parts)
+            return parts;
         g_array_unref(parts);
         if (granularity > size_bytes || granularity > limits->maximum_part)
-            return fail_too_large(size_bytes, error);
+            return NULL;
     }
+}
+
+static gboolean
+plan_free(GArray *runs, const Limits *limits, guint64 size_bytes, UploadPlan *out, GError **error)
+{
+    Limits without_copies = *limits;
+    without_copies.copies = FALSE;
+    GArray *parts = cut_to_fit(runs, limits, size_bytes);
+    /* A service whose copies are much shorter than its parts. */
+    if (parts == NULL)
+        parts = cut_to_fit(runs, &without_copies, size_bytes);
+    if (parts == NULL)
+        return fail_too_large(size_bytes, error);
+    *out = (UploadPlan){.kind = UPLOAD_PLAN_PARTS, .parts = parts};
+    return TRUE;
 }
 
 static void
