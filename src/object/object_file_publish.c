@@ -142,12 +142,16 @@ run(ObjectFile *file, Call *call, GError **error)
     object_store_end_publication(file->store, ok);
     lock_acquire(&file->lock);
     finish_locked(file, &result, content, failure);
+    gboolean dropped = file->dropped;
     lock_release(&file->lock);
     if (result.content_stored && file->events.published != NULL)
         file->events.published(file->events.data, file, &result.info);
-    if (!ok)
+    /* Ended because nobody wants the object any more. */
+    if (dropped)
+        g_clear_error(&failure);
+    if (failure != NULL)
         g_propagate_error(error, failure);
-    return ok;
+    return failure == NULL;
 }
 
 gboolean

@@ -8,6 +8,9 @@
 /* Copies on the server run in parallel: a clean gigabyte is cut into pieces of this size, not copied in one.
  */
 #define COPY_PIECE_BYTES (G_GUINT64_CONSTANT(128) << 20)
+/* An object that would fit one PUT is edited by parts when the server can copy half of it, and at least so
+ * much: less is sent again faster than the requests take. */
+#define WORTH_COPYING_BYTES (G_GUINT64_CONSTANT(4) << 20)
 
 /* A stretch of the object that is one thing: clean in one version, or (version NULL) to be sent. */
 typedef struct {
@@ -282,10 +285,52 @@ plan_parts(GArray *runs, const Limits *limits, guint64 size_bytes, const UploadP
     return plan_free(runs, limits, size_bytes, out, error);
 }
 
+static guint64
+count_copied_bytes(const UploadPlan *plan)
+{
+    guint64 bytes = 0;
+    for (guint i = 0; i < plan->parts->len; i++) {
+        const PlanPart *part = &g_array_index(plan->parts, PlanPart, i);
+        bytes += part->kind == PLAN_PART_COPIED ? part->length_bytes : 0;
+    }
+    return bytes;
+}
+
 static gboolean
 is_single_part(const UploadPlan *plan)
 {
     return plan->parts->len == 1 && g_array_index(plan->parts, PlanPart, 0).kind == PLAN_PART_COMPOSED;
+}
+
+static gboolean
+is_better_as_put(const UploadPlan *plan, const Limits *limits, guint64 size_bytes)
+{
+    if (size_bytes > limits->maximum_put)
+        return FALSE;
+    guint64 copied = count_copied_bytes(plan);
+    return is_single_part(plan) ||
+           (size_bytes <= limits->preferred && (copied < WORTH_COPYING_BYTES || copied < size_bytes / 2));
+}
+
+static gboolean
+plan_sending(GArray *runs, const Limits *limits, guint64 size_bytes, const UploadPlanInput *input,
+             UploadPlan *out, GError **error)
+{
+    gboolean may_put = size_bytes <= limits->maximum_put;
+    gboolean small = size_bytes <= MIN(limits->preferred, WORTH_COPYING_BYTES);
+    if (may_put && (small || !input->capabilities->multipart)) {
+        *out = (UploadPlan){.kind = UPLOAD_PLAN_PUT};
+        return TRUE;
+    }
+    if (!input->capabilities->multipart)
+        return fail_too_large(size_bytes, error);
+    if (!plan_parts(runs, limits, size_bytes, input, out, error))
+        return FALSE;
+    if (is_better_as_put(out, limits, size_bytes)) {
+        upload_plan_clear(out);
+        *out = (UploadPlan){.kind = UPLOAD_PLAN_PUT};
+    }
+    return TRUE;
 }
 
 gboolean
@@ -303,19 +348,7 @@ upload_plan_make(const ExtentMap *map, const UploadPlanInput *input, UploadPlan 
         *out = (UploadPlan){.kind = UPLOAD_PLAN_COPY, .source = object_version_ref(source)};
         return TRUE;
     }
-    if (size_bytes <= limits.maximum_put && (!can->multipart || size_bytes <= limits.preferred)) {
-        *out = (UploadPlan){.kind = UPLOAD_PLAN_PUT};
-        return TRUE;
-    }
-    if (!can->multipart)
-        return fail_too_large(size_bytes, error);
-    if (!plan_parts(runs, &limits, size_bytes, input, out, error))
-        return FALSE;
-    if (is_single_part(out) && size_bytes <= limits.maximum_put) {
-        upload_plan_clear(out);
-        *out = (UploadPlan){.kind = UPLOAD_PLAN_PUT};
-    }
-    return TRUE;
+    return plan_sending(runs, &limits, size_bytes, input, out, error);
 }
 
 void
