@@ -194,7 +194,7 @@ test_values_by_type(void)
         {&port, "65536", NULL, "1 to 65535"},
         {&port, "80a", NULL, "not a whole number"},
         {&port, "", NULL, "remove the line"},
-        {&port, "80 # web", NULL, "line of its own"},
+        {&port, "80 # web", "80"},
         {&any, "-9223372036854775808", "-9223372036854775808"},
         {&any, "9223372036854775808", NULL, "not a whole number"},
         {&any, "a\nb", NULL, "a\\x0ab"},
