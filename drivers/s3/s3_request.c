@@ -88,10 +88,13 @@ attempt_begin(S3 *s3, const S3Request *request, Call *call, Attempt *out, GError
     return TRUE;
 }
 
+/* What version 4 has to sign beside the host: newer services (RGW 20) refuse a type that is not signed.
+ * Nothing that a proxy may rewrite. */
 static gboolean
-is_amazon_header(const char *header)
+is_signed_header(const char *header)
 {
-    return g_ascii_strncasecmp(header, "x-amz-", 6) == 0;
+    return g_ascii_strncasecmp(header, "x-amz-", 6) == 0 ||
+           g_ascii_strncasecmp(header, "Content-Type:", 13) == 0;
 }
 
 static void
@@ -115,7 +118,7 @@ sign(S3 *s3, const S3Request *request, const Attempt *attempt, const char *query
     add_checksum_headers(request, headers);
     for (guint i = 0; i < request->headers->len; i++) {
         const char *header = g_ptr_array_index(request->headers, i);
-        g_ptr_array_add(all || is_amazon_header(header) ? headers : others, g_strdup(header));
+        g_ptr_array_add(all || is_signed_header(header) ? headers : others, g_strdup(header));
     }
     if (attempt->credentials) {
         const S3Credentials *credentials = attempt->credentials;
@@ -134,6 +137,9 @@ sign(S3 *s3, const S3Request *request, const Attempt *attempt, const char *query
                              s3_learned_get_time_s(s3->learned)};
         if (all) {
             g_autofree char *resource = s3_endpoint_resource(request->container, request->key);
+            /* A container's own path has a slash behind it only where its name is in the host. */
+            if (request->container && !request->key && !g_str_has_suffix(attempt->address.path, "/"))
+                resource[strlen(resource) - 1] = 0;
             s3_sign_v2(&input, &signer, resource, request->parameters, headers);
         } else {
             guint8 key[S3_SIGN_KEY_BYTES];

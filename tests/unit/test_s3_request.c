@@ -407,9 +407,26 @@ test_payload_hash(void)
     g_assert_cmpuint(raw_server_count(scene.server, "x-amz-server-side-encryption: AES256"), ==, 1);
     g_assert_cmpuint(
         raw_server_count(scene.server,
-                         "SignedHeaders=host;x-amz-checksum-crc32c;x-amz-content-sha256;x-amz-date;x-amz-"
+                         "SignedHeaders=content-type;host;x-amz-checksum-crc32c;x-amz-content-sha256;x-amz-date;x-amz-"
                          "request-payer;x-amz-server-side-encryption;x-amz-storage-class"),
         ==, 1);
+}
+
+/* A service of version 2 sees nothing of version 4. */
+static void
+test_version_2(void)
+{
+    static const S3Reply replies[] = {{.status = "200 OK", .headers = "ETag: \"e\"\r\n"}, {0}};
+    g_autoptr(GError) error = NULL;
+    ContainerInfo info = {0};
+    g_auto(Scene) scene = make_scene(replies, "aurora", "");
+    g_assert_true(s3_driver.stat_container(scene.instance, NULL, "bucket", &info, &error));
+    g_assert_true(write_text(&scene, NULL, NULL, &error));
+    g_assert_no_error(error);
+    g_free(info.name);
+    g_assert_cmpuint(raw_server_count(scene.server, "Authorization: AWS AK:"), ==, 2);
+    g_assert_cmpuint(raw_server_count(scene.server, "AWS4-HMAC-SHA256"), ==, 0);
+    g_assert_cmpuint(raw_server_count(scene.server, "x-amz-content-sha256"), ==, 0);
 }
 
 int
@@ -435,5 +452,6 @@ main(int argc, char **argv)
     g_test_add_func("/s3/request/injection", test_injection);
     g_test_add_func("/s3/request/large-metadata", test_large_metadata);
     g_test_add_func("/s3/request/payload-hash", test_payload_hash);
+    g_test_add_func("/s3/request/version-2", test_version_2);
     return g_test_run();
 }
