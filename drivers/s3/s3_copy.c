@@ -9,13 +9,11 @@
 
 #include <string.h>
 
-/* Where the source's condition may be ignored, look first. */
-static gboolean
-check_source(S3 *s3, Call *call, const CopySource *source, GError **error)
+gboolean
+s3_copy_check_source(S3 *s3, Call *call, const CopySource *source, S3Condition condition, GError **error)
 {
     g_auto(ObjectInfo) info = {0};
-    if (!source->if_etag ||
-        s3_learned_get_support(s3->learned, S3_CONDITION_COPY_SOURCE) == S3_SUPPORT_ATOMIC)
+    if (!source->if_etag || s3_learned_get_support(s3->learned, condition) == S3_SUPPORT_ATOMIC)
         return TRUE;
     if (!s3_object_stat(&s3->base, call, source->container, source->key, &info, error))
         return FALSE;
@@ -67,7 +65,7 @@ s3_copy_object(DriverInstance *instance, Call *call, const CopySource *source, c
 {
     S3 *s3 = (S3 *)instance;
     g_auto(S3Request) request = {0};
-    if (!check_source(s3, call, source, error))
+    if (!s3_copy_check_source(s3, call, source, S3_CONDITION_COPY_SOURCE, error))
         return FALSE;
     s3_request_init(&request, "PUT", container, key);
     return perform_copy(s3, call, source, &request, options, out_info, error);

@@ -1,7 +1,12 @@
 /* Copies on the server, and the change of metadata that is one. Contracts: the same names in Driver. */
 #pragma once
 
-#include "src/storage/driver.h"
+#include "drivers/s3/s3_request.h"
+
+/* Where the service may ignore the condition (COPY_SOURCE or COPY_PART_SOURCE) on a source, looks first.
+ * Fails: CHANGED, NOT_FOUND. */
+gboolean s3_copy_check_source(S3 *s3, Call *call, const CopySource *source, S3Condition condition,
+                              GError **error);
 
 gboolean s3_copy_object(DriverInstance *instance, Call *call, const CopySource *source, const char *container,
                         const char *key, const WriteOptions *options, ObjectInfo *out_info, GError **error);

@@ -66,7 +66,8 @@ start_supports(S3Learned *learned)
         learned->supports[S3_CONDITION_WRITE_IF_ABSENT] = S3_SUPPORT_ATOMIC;
     /* Every S3 has had this one from the beginning, so it is always sent. */
     if (start == S3_SUPPORT_NONE)
-        learned->supports[S3_CONDITION_COPY_SOURCE] = S3_SUPPORT_MAYBE;
+        learned->supports[S3_CONDITION_COPY_SOURCE] = learned->supports[S3_CONDITION_COPY_PART_SOURCE] =
+            S3_SUPPORT_MAYBE;
 }
 
 S3Learned *
@@ -218,7 +219,9 @@ s3_learned_get_capabilities(S3Learned *learned, Capabilities *out)
         .set_metadata = learned->copy_object,
         .metadata_in_listings = options->metadata_in_listings,
         .sign_url = TRUE,
-        .copy_checks_source = learned->supports[S3_CONDITION_COPY_SOURCE] == S3_SUPPORT_ATOMIC,
+        .copy_checks_source = as_capability(learned, S3_CONDITION_COPY_SOURCE) == CONDITION_ATOMIC &&
+                              (!learned->copy_part ||
+                               as_capability(learned, S3_CONDITION_COPY_PART_SOURCE) == CONDITION_ATOMIC),
         .equal_parts = options->equal_parts,
         .list_start_after = TRUE,
         .write_if_absent = as_capability(learned, S3_CONDITION_WRITE_IF_ABSENT),

@@ -42,6 +42,7 @@ typedef enum {
     S3_CONDITION_COPY_IF_ETAG,
     S3_CONDITION_DELETE_IF_ETAG,
     S3_CONDITION_COPY_SOURCE,
+    S3_CONDITION_COPY_PART_SOURCE,
     S3_CONDITION_COUNT
 } S3Condition;
 /* MAYBE: sent, but the service may ignore it. NONE: not sent any more. */

@@ -4,6 +4,7 @@
 #include "drivers/common/memory_source.h"
 #include "drivers/common/xml.h"
 #include "drivers/s3/s3_condition.h"
+#include "drivers/s3/s3_copy.h"
 #include "drivers/s3/s3_headers.h"
 #include "src/base/error.h"
 
@@ -91,6 +92,8 @@ s3_multipart_copy_part(DriverInstance *instance, Call *call, const char *contain
         g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_ARGUMENT, "a range that cannot be copied");
         return FALSE;
     }
+    if (!s3_copy_check_source(s3, call, source, S3_CONDITION_COPY_PART_SOURCE, error))
+        return FALSE;
     g_autofree char *range =
         g_strdup_printf("bytes=%" G_GUINT64_FORMAT "-%" G_GUINT64_FORMAT, offset, offset + length_bytes - 1);
     init_part(s3, &request, container, key, upload_id, number);

@@ -1,14 +1,13 @@
 /* Tries conditions on objects of our own, because a service that does not know a header ignores it silently.
  *
  * Order of steps: two PUTs if absent; PUT if the ETag is wrong, then right with and without quotes; a copy
- * whose source condition is wrong, then right; a multi-part upload committed if absent, if wrong, if right; a
- * DELETE if wrong. Whatever happens, the objects are removed.
+ * whose source condition is wrong; a multi-part upload, with a copied part whose source condition is wrong,
+ * committed if absent, if wrong, if right; a DELETE if wrong. Whatever happens, the objects are removed.
  */
 #include "drivers/s3/s3_probe.h"
 
 #include "drivers/common/memory_source.h"
 #include "drivers/s3/s3_container.h"
-#include "drivers/s3/s3_copy.h"
 #include "drivers/s3/s3_headers.h"
 #include "drivers/s3/s3_multipart.h"
 #include "drivers/s3/s3_object.h"
@@ -147,20 +146,27 @@ probe_copy(Probe *probe)
     return s3_error_classify(&request.failure) != ERROR_UNSUPPORTED;
 }
 
+/* One part copied from the probe object, under a condition that does not hold. */
 static gboolean
-probe_copy_part(Probe *probe, const char *upload_id, UploadPart *out)
+probe_copy_part(Probe *probe, const char *upload_id)
 {
-    CopySource source = {probe->container, probe->key, NULL};
-    g_autoptr(GError) why = NULL;
-    g_auto(ObjectInfo) info = {0};
-    DriverInstance *instance = &probe->s3->base;
-    if (!s3_object_stat(instance, probe->call, probe->container, probe->key, &info, NULL))
+    g_auto(S3Request) request = {0};
+    g_auto(HttpResponse) response = {0};
+    CopySource source = {probe->container, probe->key, WRONG_ETAG};
+    s3_request_init(&request, "PUT", probe->container, probe->key);
+    request.error_in_success = TRUE;
+    s3_request_add_parameter(&request, "partNumber", "1");
+    s3_request_add_parameter(&request, "uploadId", upload_id);
+    s3_headers_add_access(probe->s3, &request);
+    s3_headers_add_customer_key(probe->s3, &request);
+    s3_headers_add_copy_source(probe->s3, &request, &source);
+    Outcome outcome = judge(s3_request_perform(probe->s3, &request, probe->call, &response, NULL), &request);
+    if (outcome != OUTCOME_FAILED) {
+        s3_learned_set_support(probe->s3->learned, S3_CONDITION_COPY_PART_SOURCE,
+                               outcome == OUTCOME_REFUSED ? S3_SUPPORT_ATOMIC : S3_SUPPORT_MAYBE);
         return TRUE;
-    if (s3_multipart_copy_part(instance, probe->call, probe->container, probe->key, upload_id, 1, &source, 0,
-                               info.size_bytes, out, &why))
-        return TRUE;
-    /* AWS takes a range only of sources that are larger: a refusal of that kind says nothing. */
-    return !error_is(why, ERROR_UNSUPPORTED);
+    }
+    return s3_error_classify(&request.failure) != ERROR_UNSUPPORTED;
 }
 
 static Outcome
@@ -203,9 +209,8 @@ probe_multipart(Probe *probe, gboolean copies)
     UploadPart part = {0};
     if (!s3_multipart_begin(instance, probe->call, probe->container, probe->key, NULL, &upload_id, NULL))
         return;
-    gboolean copies_parts = copies && probe_copy_part(probe, upload_id, &part);
+    gboolean copies_parts = copies && probe_copy_part(probe, upload_id);
     s3_learned_set_copies(probe->s3->learned, copies, copies_parts);
-    upload_part_clear(&part);
     if (s3_multipart_put_part(instance, probe->call, probe->container, probe->key, upload_id, 1, &source,
                               &part, NULL)) {
         probe_commit_conditions(probe, upload_id, &part);
