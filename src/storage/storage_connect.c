@@ -250,12 +250,13 @@ storage_await_conditions(Storage *storage, Call *call, const char *container, Ca
     storage_await_capabilities(storage, call, out);
     if (!storage->settings->driver->probe || !claim_write_probe(storage))
         return;
-    /* One try: without an answer the preset's values stand, and the write itself will report. */
+    /* One try: without an answer the preset's values stand, and the write itself will report. A refusal will
+     * be the same the next time, and is not asked for again. */
     g_autoptr(GError) failure = NULL;
     if (!storage->settings->driver->probe(storage->instance, call, container, out, &failure)) {
         log_debug("%s: conditions could not be tried: %s", storage->settings->name, failure->message);
         lock_acquire(&storage->lock);
-        storage->write_probed = FALSE;
+        storage->write_probed = !error_is_transient(failure);
         lock_release(&storage->lock);
     }
     storage_get_capabilities(storage, out);

@@ -214,6 +214,16 @@ test_conditions_are_tried_once(StorageFixture *fixture, gconstpointer keys)
 }
 
 static void
+test_refused_probe_is_not_asked_for_again(StorageFixture *fixture, gconstpointer keys)
+{
+    const WriteOptions absent = {.if_absent = TRUE};
+    storage_fixture_fail(fixture, MEMORY_PROBE, 0, ERROR_DENIED, FALSE);
+    g_assert_true(storage_fixture_write(fixture, "a", "text", &absent, NULL, NULL));
+    g_assert_true(storage_fixture_write(fixture, "b", "text", &absent, NULL, NULL));
+    g_assert_cmpuint(storage_fixture_count(fixture, MEMORY_PROBE), ==, 1);
+}
+
+static void
 test_same_name_same_number(StorageFixture *fixture, gconstpointer keys)
 {
     g_autoptr(Storage) again = storage_fixture_memory("folders = yes\n");
@@ -248,6 +258,8 @@ main(int argc, char **argv)
                         test_only_named_containers_are_shown, "containers = c;b\n");
     g_test_add_func("/storage-connect/bad-container-names", test_bad_container_names);
     storage_fixture_add("/storage-connect/conditions-are-tried-once", test_conditions_are_tried_once, NULL);
+    storage_fixture_add("/storage-connect/refused-probe-is-not-asked-for-again",
+                        test_refused_probe_is_not_asked_for_again, NULL);
     storage_fixture_add("/storage-connect/same-name-same-number", test_same_name_same_number, NULL);
     return g_test_run();
 }
