@@ -406,9 +406,10 @@ test_payload_hash(void)
     g_assert_cmpuint(raw_server_count(scene.server, "x-amz-request-payer: requester"), ==, 1);
     g_assert_cmpuint(raw_server_count(scene.server, "x-amz-server-side-encryption: AES256"), ==, 1);
     g_assert_cmpuint(
-        raw_server_count(scene.server,
-                         "SignedHeaders=content-type;host;x-amz-checksum-crc32c;x-amz-content-sha256;x-amz-date;x-amz-"
-                         "request-payer;x-amz-server-side-encryption;x-amz-storage-class"),
+        raw_server_count(
+            scene.server,
+            "SignedHeaders=content-type;host;x-amz-checksum-crc32c;x-amz-content-sha256;x-amz-date;x-amz-"
+            "request-payer;x-amz-server-side-encryption;x-amz-storage-class"),
         ==, 1);
 }
 
