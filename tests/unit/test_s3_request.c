@@ -299,6 +299,7 @@ test_lying_ranges(void)
         {{NULL, NULL, "200 OK", NULL, ""}, TRUE, 0},
         {{NULL, NULL, "200 OK", NULL, "0123456789"}, FALSE, 0},
         {{NULL, NULL, "200 OK", NULL, "2345"}, FALSE, 0},
+        {{NULL, NULL, "200 OK", "Content-Range: bytes 2-5/10\r\n", "2345"}, FALSE, 0},
         {{NULL, NULL, "206 Partial", NULL, "2345"}, FALSE, 0},
         {{NULL, NULL, "206 Partial", "Content-Range: bytes 0-3/10\r\n", "0123"}, FALSE, 0},
         {{NULL, NULL, "206 Partial", "Content-Range: bytes 2-5/10\r\n", "234"}, FALSE, 0},
