@@ -104,6 +104,12 @@ listing_chain_expire(Listing *chain)
         chain->started_us = 0;
 }
 
+gboolean
+listing_is_expired(const Listing *listing)
+{
+    return listing->started_us == 0;
+}
+
 /* As the keys sort: a folder has its '/'. */
 static int
 compare_parts(const char *a, gboolean a_prefix, const char *b, gboolean b_prefix)

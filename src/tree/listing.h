@@ -32,7 +32,7 @@ struct Listing {
     GArray *entries;  /* ListEntry */
     guint settled;    /* entries before this have their final names */
     guint pages;
-    gint64 started_us;
+    gint64 started_us; /* 0: expired */
     gboolean complete, fetching;
     char *next_token;
     EntryFacts marker;   /* the directory's own marker object, when a page had it (flags & FACT_MARKER) */
@@ -47,8 +47,9 @@ Listing *listing_ref(Listing *listing);
 void listing_unref(Listing *listing);
 /* The directory goes away. */
 void listing_chain_forget(Listing **chain);
-/* The newest is not to be trusted any more. */
+/* The newest answers no look-ups any more; who reads it goes on. */
 void listing_chain_expire(Listing *chain);
+gboolean listing_is_expired(const Listing *listing);
 
 /* Adds one page of a prefix. `older` (may be NULL): attributes it has of unchanged versions are taken over.
  * Returns how many keys have no name because it would be too long. listing_release_page() shows the page. */

@@ -214,7 +214,7 @@ ask_listing_locked(Tree *tree, Node *parent, const char *name, LookDepth depth, 
     Listing *listing = parent->folder->listings;
     Node *node = tree_core_find_locked(tree, parent, name);
     EntryFacts *facts = NULL;
-    if (listing == NULL)
+    if (listing == NULL || listing_is_expired(listing))
         return TREE_WOULD_WAIT;
     gint64 freshness_us = tree_core_get_freshness_us(parent);
     ListingAnswer answer = listing_lookup(listing, name, &facts);
@@ -298,7 +298,8 @@ plan_locked(Tree *tree, Node *parent, const char *name, LookDepth depth, LookPla
     gint64 now_us = tree_core_now();
     Listing *listing = parent->folder->listings;
     EntryFacts *facts = NULL;
-    gboolean listed = listing != NULL && listing_lookup(listing, name, &facts) == LISTING_PRESENT;
+    gboolean listed = listing != NULL && !listing_is_expired(listing) &&
+                      listing_lookup(listing, name, &facts) == LISTING_PRESENT;
     gboolean young = listing != NULL && objects_get_fresh_listing(parent, now_us) == listing;
     plan->should_wait =
         (listed && facts->flags & FACT_ASKING) || (young && listing->fetching && listing->pages == 0);

@@ -105,8 +105,9 @@ may_open_locked(Tree *tree, Node *node, int flags) REQUIRES(tree->lock)
 {
     if (node->facts.kind != NODE_FILE)
         return FALSE;
+    /* A replaced one is refused, so that the kernel looks its path up again; an unlinked one has no other. */
     if (node->flags & NODE_DETACHED)
-        return node->file != NULL;
+        return node->flags & NODE_UNLINKED && node->file != NULL;
     if (tree_core_is_dirty(node))
         return TRUE;
     if (tree_core_get_valid_us(node, tree_core_now()) == 0)

@@ -30,13 +30,35 @@ objects_know_empty_locked(Node *directory)
     directory->folder->fits_page = TRUE;
 }
 
+/* What only we know: names that are not stored yet, and names that are gone while their objects linger. */
+static Listing *
+start_listing_locked(Tree *tree, Node *directory, gint64 now_us) REQUIRES(tree->lock)
+{
+    Listing *listing = listing_new(directory->folder, names_of(directory), now_us);
+    GHashTableIter iter;
+    gpointer key;
+    g_hash_table_iter_init(&iter, tree->open_nodes);
+    while (g_hash_table_iter_next(&iter, &key, NULL)) {
+        Node *node = key;
+        if (node->parent == directory && !(node->flags & NODE_DETACHED) && tree_core_is_dirty(node))
+            listing_note_present(listing, node->name, &node->facts);
+    }
+    if (directory->folder->lingering == NULL)
+        return listing;
+    g_hash_table_iter_init(&iter, directory->folder->lingering);
+    while (g_hash_table_iter_next(&iter, &key, NULL))
+        if (tree_core_find_locked(tree, directory, key) == NULL)
+            listing_note_absent(listing, key);
+    return listing;
+}
+
 gboolean
 objects_open_listing(Tree *tree, Call *call, Node *node, Listing **out, GError **error)
 {
     gint64 now_us = tree_core_now();
     lock_acquire(&tree->lock);
     Listing *fresh = objects_get_fresh_listing(node, now_us);
-    *out = fresh != NULL ? listing_ref(fresh) : listing_new(node->folder, names_of(node), now_us);
+    *out = fresh != NULL ? listing_ref(fresh) : start_listing_locked(tree, node, now_us);
     lock_release(&tree->lock);
     return TRUE;
 }

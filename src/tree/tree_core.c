@@ -179,7 +179,7 @@ tree_core_fill_stat_locked(Tree *tree, Node *node, struct stat *out)
 {
     FileAttributes attributes;
     entry_facts_to_attributes(&node->facts, &attributes);
-    if (!node_is_directory(node) && node->file != NULL) {
+    if (node->facts.kind == NODE_FILE && node->file != NULL) {
         object_file_get_attributes(node->file, &attributes);
         attributes.mode = S_IFREG | (attributes.mode & 07777);
     }
