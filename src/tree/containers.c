@@ -240,22 +240,11 @@ take(Tree *tree, Node *node, Listing *listing, const char *name, TreeEntry *out)
 }
 
 static gboolean
-check_new_name(Node *parent, const char *name, GError **error)
-{
-    if (!is_shown(parent, name)) {
-        g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_PERMITTED,
-                    "%s/%s: \"containers =\" of the storage does not name it", parent->name, name);
-        return FALSE;
-    }
-    return storage_check_container_name(parent->folder->storage, name, error);
-}
-
-static gboolean
 make_directory(Tree *tree, Call *call, Node *parent, const char *name, mode_t mode, uid_t uid, gid_t gid,
                TreeEntry *out, GError **error)
 {
     Storage *storage = parent->folder->storage;
-    if (!tree_core_check_writable(tree, parent, error) || !check_new_name(parent, name, error) ||
+    if (!tree_core_check_writable(tree, parent, error) ||
         !storage_create_container(storage, call, name, error))
         return FALSE;
     g_auto(EntryFacts) facts = {0};
