@@ -107,7 +107,8 @@ file_content_stage(ObjectFile *file, Call *call, guint64 offset, guint64 length_
         return TRUE;
     object_version_unref(first.version);
     gsize charged = (gsize)MIN(length_bytes, STAGE_BYTES);
-    if (object_file_prepare_staging(file, error) == NULL || !memory_budget_take(budget, call, charged, error))
+    object_file_prepare_staging(file);
+    if (!memory_budget_take(budget, call, charged, error))
         return FALSE;
     guint8 *buffer = g_malloc(charged);
     gboolean ok = stage_range(file, call, offset, offset + length_bytes, buffer, error);

@@ -172,13 +172,11 @@ object_file_touch_locked(ObjectFile *file)
 }
 
 StagingFile *
-object_file_prepare_staging(ObjectFile *file, GError **error)
+object_file_prepare_staging(ObjectFile *file)
 {
     if (file->staging != NULL)
         return file->staging;
-    StagingFile *staging = staging_file_new(file->store->staging_dir, error);
-    if (staging == NULL)
-        return NULL;
+    StagingFile *staging = staging_file_new(file->store->staging_dir, file->store->staging_budget);
     lock_acquire(&file->lock);
     file->staging = staging;
     lock_release(&file->lock);

@@ -49,9 +49,9 @@ copy_staged(ObjectFile *from, ObjectFile *to, GArray *pieces, GError **error)
         const Piece *piece = &g_array_index(pieces, Piece, i);
         if (piece->extent.kind != EXTENT_LOCAL)
             continue;
-        StagingFile *staging = object_file_prepare_staging(to, error);
-        if (staging == NULL || !staging_file_copy(from->staging, piece->staged_offset, staging,
-                                                  piece->extent.offset, piece->extent.length_bytes, error))
+        StagingFile *staging = object_file_prepare_staging(to);
+        if (!staging_file_copy(from->staging, piece->staged_offset, staging, piece->extent.offset,
+                               piece->extent.length_bytes, error))
             return FALSE;
     }
     return TRUE;

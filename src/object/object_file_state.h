@@ -70,8 +70,8 @@ gboolean object_file_begin_change(ObjectFile *file, Call *call, GError **error);
 /* Both with the lock held: marks content as changed now; ends the change. */
 void object_file_touch_locked(ObjectFile *file) REQUIRES(file->lock);
 void object_file_end_change_locked(ObjectFile *file) REQUIRES(file->lock);
-/* The staging file, made if there is none; under a token. NULL on failure. */
-StagingFile *object_file_prepare_staging(ObjectFile *file, GError **error);
+/* The staging file, made if there is none; under a token. */
+StagingFile *object_file_prepare_staging(ObjectFile *file);
 /* Fails: TOO_LARGE. */
 gboolean object_file_check_size(ObjectFile *file, guint64 offset, guint64 length_bytes, GError **error);
 

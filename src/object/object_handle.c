@@ -186,13 +186,6 @@ handle_read_ready(FileHandle *handle, guint64 offset, gsize length_bytes, ReadVe
 }
 
 static gboolean
-store_bytes(ObjectFile *file, guint64 offset, const void *data, gsize length_bytes, GError **error)
-{
-    StagingFile *staging = object_file_prepare_staging(file, error);
-    return staging != NULL && staging_file_write(staging, offset, data, length_bytes, error);
-}
-
-static gboolean
 handle_write(FileHandle *handle, Call *call, guint64 offset, const void *data, gsize length_bytes,
              GError **error)
 {
@@ -204,7 +197,7 @@ handle_write(FileHandle *handle, Call *call, guint64 offset, const void *data, g
     gboolean ok = object_file_check_size(file, offset, length_bytes, error);
     if (ok)
         stream_upload_prepare(file);
-    ok = ok && store_bytes(file, offset, data, length_bytes, error);
+    ok = ok && staging_file_write(object_file_prepare_staging(file), offset, data, length_bytes, error);
     lock_acquire(&file->lock);
     if (ok && length_bytes > 0) {
         extent_map_set(file->extents, &(Extent){offset, length_bytes, EXTENT_LOCAL, NULL, 0});

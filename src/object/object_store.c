@@ -11,6 +11,8 @@
 
 /* Less would not hold the blocks of one large read. */
 #define MINIMUM_MEMORY_BYTES (8 << 20)
+/* One eighth of the memory may hold small staging files. */
+#define STAGING_SHARE 8
 
 static gboolean
 make_private_folder(const char *path, GError **error)
@@ -35,7 +37,9 @@ object_store_new(const ObjectStoreSettings *settings, GError **error)
         !make_private_folder(settings->recovery_dir, error))
         return NULL;
     ObjectStore *store = g_new0(ObjectStore, 1);
-    store->budget = memory_budget_new((guint64)MAX(settings->memory_limit_bytes, MINIMUM_MEMORY_BYTES));
+    guint64 limit = (guint64)MAX(settings->memory_limit_bytes, MINIMUM_MEMORY_BYTES);
+    store->staging_budget = memory_budget_new(limit / STAGING_SHARE);
+    store->budget = memory_budget_new(limit - limit / STAGING_SHARE);
     store->blocks = block_cache_new(store->budget);
     store->versions = object_version_table_new();
     store->staging_dir = g_strdup(settings->staging_dir);
@@ -59,6 +63,7 @@ object_store_free(ObjectStore *store)
     g_assert(store->files.length == 0);
     block_cache_free(store->blocks);
     memory_budget_free(store->budget);
+    memory_budget_free(store->staging_budget);
     object_version_table_free(store->versions);
     condition_clear(&store->idle);
     lock_clear(&store->lock);
@@ -158,8 +163,13 @@ object_store_list_uploads(ObjectStore *store)
 void
 object_store_get_statistics(ObjectStore *store, ObjectStoreStatistics *out)
 {
-    *out = (ObjectStoreStatistics){.memory_limit_bytes = memory_budget_get_limit(store->budget)};
+    guint64 staging_used = 0, staging_peak = 0;
+    *out = (ObjectStoreStatistics){.memory_limit_bytes = memory_budget_get_limit(store->budget) +
+                                                         memory_budget_get_limit(store->staging_budget)};
     memory_budget_get_use(store->budget, &out->memory_used_bytes, &out->memory_peak_bytes);
+    memory_budget_get_use(store->staging_budget, &staging_used, &staging_peak);
+    out->memory_used_bytes += staging_used;
+    out->memory_peak_bytes += staging_peak;
     block_cache_get_counts(store->blocks, &out->block_hits, &out->block_misses);
     lock_acquire(&store->lock);
     out->read_ahead_bytes = store->read_ahead_bytes;

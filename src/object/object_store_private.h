@@ -13,6 +13,7 @@ typedef struct ObjectFile ObjectFile;
 
 struct ObjectStore {
     MemoryBudget *budget;
+    MemoryBudget *staging_budget; /* small staging files; apart, because they are held while others wait */
     BlockCache *blocks;
     ObjectVersionTable *versions;
     char *staging_dir, *recovery_dir;

@@ -118,8 +118,7 @@ part_sender_send(const PartSender *sender, GError **error)
 {
     guint count = sender->plan->parts->len;
     /* Once, before tasks would race for it. */
-    if (object_file_prepare_staging(sender->file, error) == NULL)
-        return NULL;
+    object_file_prepare_staging(sender->file);
     g_autoptr(GArray) parts = g_array_sized_new(FALSE, TRUE, sizeof(UploadPart), count);
     g_array_set_clear_func(parts, clear_part);
     g_array_set_size(parts, count);

@@ -1,6 +1,7 @@
 #include "src/object/staging_file.h"
 
 #include "src/base/error.h"
+#include "src/base/lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,8 +11,15 @@
 
 #define COPY_BUFFER_BYTES (256u << 10)
 
+/* Either `memory` holds everything, or the descriptor does. The lock guards the change from one to the other,
+ * which happens once, and copies from and to memory. */
 struct StagingFile {
-    int fd;
+    Lock lock;
+    const char *folder;
+    MemoryBudget *budget;
+    guint8 *memory;
+    gsize length_bytes, capacity_bytes;
+    int fd; /* -1: in memory */
 };
 
 /* File systems without O_TMPFILE: a name that is gone before anybody can use it. */
@@ -25,19 +33,35 @@ open_named(const char *folder)
     return fd;
 }
 
-StagingFile *
-staging_file_new(const char *folder, GError **error)
+static int
+open_unnamed(const char *folder, GError **error)
 {
     int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL))
         fd = open_named(folder);
-    if (fd < 0) {
+    if (fd < 0)
         error_set_errno(error, errno, "staging file in %s", folder);
-        return NULL;
-    }
+    return fd;
+}
+
+StagingFile *
+staging_file_new(const char *folder, MemoryBudget *budget)
+{
     StagingFile *staging = g_new0(StagingFile, 1);
-    staging->fd = fd;
+    lock_init(&staging->lock);
+    staging->folder = folder;
+    staging->budget = budget;
+    staging->fd = -1;
     return staging;
+}
+
+static void
+drop_memory(StagingFile *staging)
+{
+    g_clear_pointer(&staging->memory, g_free);
+    if (staging->capacity_bytes > 0)
+        memory_budget_give(staging->budget, staging->capacity_bytes);
+    staging->capacity_bytes = staging->length_bytes = 0;
 }
 
 void
@@ -45,7 +69,10 @@ staging_file_free(StagingFile *staging)
 {
     if (staging == NULL)
         return;
-    close(staging->fd);
+    drop_memory(staging);
+    if (staging->fd >= 0)
+        close(staging->fd);
+    lock_clear(&staging->lock);
     g_free(staging);
 }
 
@@ -65,18 +92,85 @@ write_all(int fd, guint64 offset, const guint8 *data, gsize length_bytes, GError
     return TRUE;
 }
 
+static gboolean
+reserve_locked(StagingFile *staging, gsize length_bytes)
+{
+    gsize capacity = MAX(staging->capacity_bytes, 4096);
+    while (capacity < length_bytes)
+        capacity *= 2;
+    if (capacity == staging->capacity_bytes)
+        return TRUE;
+    if (!memory_budget_try(staging->budget, capacity - staging->capacity_bytes))
+        return FALSE;
+    staging->memory = g_realloc(staging->memory, capacity);
+    memset(staging->memory + staging->capacity_bytes, 0, capacity - staging->capacity_bytes);
+    staging->capacity_bytes = capacity;
+    return TRUE;
+}
+
+/* Bytes between length and capacity are always zeros, so that gaps are. */
+static gboolean
+write_memory_locked(StagingFile *staging, guint64 offset, const void *data, gsize length_bytes)
+{
+    if (staging->fd >= 0 || offset > STAGING_FILE_MEMORY_BYTES ||
+        length_bytes > STAGING_FILE_MEMORY_BYTES - offset || !reserve_locked(staging, offset + length_bytes))
+        return FALSE;
+    memcpy(staging->memory + offset, data, length_bytes);
+    staging->length_bytes = MAX(staging->length_bytes, offset + length_bytes);
+    return TRUE;
+}
+
+static gboolean
+move_to_disk_locked(StagingFile *staging, GError **error)
+{
+    if (staging->fd >= 0)
+        return TRUE;
+    int fd = open_unnamed(staging->folder, error);
+    if (fd < 0)
+        return FALSE;
+    if (!write_all(fd, 0, staging->memory, staging->length_bytes, error)) {
+        close(fd);
+        return FALSE;
+    }
+    drop_memory(staging);
+    staging->fd = fd;
+    return TRUE;
+}
+
 gboolean
 staging_file_write(StagingFile *staging, guint64 offset, const void *data, gsize length_bytes, GError **error)
 {
-    return write_all(staging->fd, offset, data, length_bytes, error);
+    lock_acquire(&staging->lock);
+    gboolean done = write_memory_locked(staging, offset, data, length_bytes);
+    gboolean ok = done || move_to_disk_locked(staging, error);
+    int fd = staging->fd;
+    lock_release(&staging->lock);
+    return done || (ok && write_all(fd, offset, data, length_bytes, error));
+}
+
+/* The descriptor, or -1 when the bytes have been copied from memory. */
+static int
+read_memory(StagingFile *staging, guint64 offset, guint8 *to, gsize length_bytes)
+{
+    lock_acquire(&staging->lock);
+    int fd = staging->fd;
+    if (fd < 0) {
+        gsize have = offset < staging->length_bytes ? MIN(length_bytes, staging->length_bytes - offset) : 0;
+        if (have > 0)
+            memcpy(to, staging->memory + offset, have);
+        memset(to + have, 0, length_bytes - have);
+    }
+    lock_release(&staging->lock);
+    return fd;
 }
 
 gboolean
 staging_file_read(StagingFile *staging, guint64 offset, void *buffer, gsize length_bytes, GError **error)
 {
     guint8 *to = buffer;
-    while (length_bytes > 0) {
-        ssize_t got = pread(staging->fd, to, length_bytes, (off_t)offset);
+    int fd = read_memory(staging, offset, to, length_bytes);
+    while (fd >= 0 && length_bytes > 0) {
+        ssize_t got = pread(fd, to, length_bytes, (off_t)offset);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
@@ -95,9 +189,25 @@ staging_file_read(StagingFile *staging, guint64 offset, void *buffer, gsize leng
 gboolean
 staging_file_truncate(StagingFile *staging, guint64 size_bytes, GError **error)
 {
-    if (ftruncate(staging->fd, (off_t)size_bytes) != 0)
+    lock_acquire(&staging->lock);
+    int fd = staging->fd;
+    if (size_bytes < staging->length_bytes) {
+        memset(staging->memory + size_bytes, 0, staging->length_bytes - size_bytes);
+        staging->length_bytes = (gsize)size_bytes;
+    }
+    lock_release(&staging->lock);
+    if (fd >= 0 && ftruncate(fd, (off_t)size_bytes) != 0)
         return error_set_errno(error, errno, "truncate in the staging directory");
     return TRUE;
+}
+
+static int
+get_fd(StagingFile *staging)
+{
+    lock_acquire(&staging->lock);
+    int fd = staging->fd;
+    lock_release(&staging->lock);
+    return fd;
 }
 
 static gboolean
@@ -121,9 +231,12 @@ gboolean
 staging_file_copy_to_fd(StagingFile *from, guint64 offset, int fd, guint64 fd_offset, guint64 length_bytes,
                         GError **error)
 {
+    int from_fd = get_fd(from);
+    if (from_fd < 0)
+        return copy_by_buffer(from, offset, fd, fd_offset, length_bytes, error);
     while (length_bytes > 0) {
         off64_t in = (off64_t)offset, out = (off64_t)fd_offset;
-        ssize_t copied = copy_file_range(from->fd, &in, fd, &out, (gsize)MIN(length_bytes, 1u << 30), 0);
+        ssize_t copied = copy_file_range(from_fd, &in, fd, &out, (gsize)MIN(length_bytes, 1u << 30), 0);
         if (copied < 0 && errno == EINTR)
             continue;
         if (copied <= 0)
@@ -139,5 +252,9 @@ gboolean
 staging_file_copy(StagingFile *from, guint64 from_offset, StagingFile *to, guint64 to_offset,
                   guint64 length_bytes, GError **error)
 {
-    return staging_file_copy_to_fd(from, from_offset, to->fd, to_offset, length_bytes, error);
+    lock_acquire(&to->lock);
+    gboolean ok = move_to_disk_locked(to, error);
+    int fd = to->fd;
+    lock_release(&to->lock);
+    return ok && staging_file_copy_to_fd(from, from_offset, fd, to_offset, length_bytes, error);
 }

@@ -1,20 +1,25 @@
 /* The local file that holds what was written to an open object: sparse, private, without a name.
  *
  * Offsets are the object's own. Thread-safe as pread and pwrite are; which bytes mean something is the extent
- * map's business. It vanishes with its last descriptor, also when the daemon dies.
+ * map's business. It vanishes with its last descriptor, also when the daemon dies. The first kilobytes stay
+ * in memory while its budget has room: making an inode costs more than storing a small object.
  */
 #pragma once
+
+#include "src/object/memory_budget.h"
 
 #include <glib.h>
 
 typedef struct StagingFile StagingFile;
 
-/* Fails: NO_SPACE, NOT_FOUND, DENIED, READ_ONLY, NO_RESOURCES, IO. */
-StagingFile *staging_file_new(const char *folder, GError **error);
+#define STAGING_FILE_MEMORY_BYTES (64u << 10)
+
+/* Never fails. Both are borrowed and must outlive it; budget is never waited for. */
+StagingFile *staging_file_new(const char *folder, MemoryBudget *budget);
 void staging_file_free(StagingFile *staging);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StagingFile, staging_file_free)
 
-/* All bytes or an error. Fails: NO_SPACE, TOO_LARGE, IO. */
+/* All bytes or an error. Fails: NO_SPACE, TOO_LARGE, NOT_FOUND, DENIED, READ_ONLY, NO_RESOURCES, IO. */
 gboolean staging_file_write(StagingFile *staging, guint64 offset, const void *data, gsize length_bytes,
                             GError **error);
 /* What was never written reads as zeros. Fails: IO. */

@@ -221,19 +221,21 @@ static void
 test_full_disk(ObjectFixture *fixture, gconstpointer keys)
 {
     GError *error = NULL;
+    gsize size = 100 * KIB;
+    g_autofree guint8 *data = object_fixture_pattern(1, size);
     FileHandle *handle = object_fixture_open(fixture, "a", TRUE);
     g_autofree char *staging = g_build_filename(fixture->folder, "staging", NULL);
     g_autofree char *away = g_build_filename(fixture->folder, "away", NULL);
     g_assert_cmpint(rename(staging, away), ==, 0);
-    g_assert_false(handle->operations->write(handle, NULL, 0, "data", 4, &error));
+    g_assert_false(handle->operations->write(handle, NULL, 0, data, size, &error));
     g_assert_error(error, STORAGEFS_ERROR, ERROR_NOT_FOUND);
     g_clear_error(&error);
     g_assert_cmpint(rename(away, staging), ==, 0);
-    object_fixture_write(handle, 0, "data", 4);
+    object_fixture_write(handle, 0, data, size);
     object_fixture_flush(handle, &error);
     g_assert_no_error(error);
     object_fixture_close(handle);
-    object_fixture_assert_stored(fixture, "a", "data", 4);
+    object_fixture_assert_stored(fixture, "a", data, size);
 }
 
 int
