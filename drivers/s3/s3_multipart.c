@@ -76,7 +76,10 @@ s3_multipart_put_part(DriverInstance *instance, Call *call, const char *containe
     char *etag = s3_headers_dup_etag(http_response_get_header(&response, "etag"));
     if (!etag)
         return s3_request_fail(s3, &request, error, "the reply to a part has no ETag");
-    *out = (UploadPart){number, etag, source->size_bytes, g_strdup(request.digests.crc32c_base64)};
+    /* Repeated at Complete only where the service has taken notice of it: OpenStack's schema does not know
+     * it. */
+    const char *checksum = http_response_get_header(&response, "x-amz-checksum-crc32c");
+    *out = (UploadPart){number, etag, source->size_bytes, g_strdup(checksum)};
     return TRUE;
 }
 
