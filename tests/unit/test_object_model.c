@@ -282,12 +282,18 @@ test_concurrent(ObjectFixture *fixture, gconstpointer keys)
 {
     g_autofree guint8 *data = g_malloc(SLOT_BYTES);
     FileHandle *writer = object_fixture_open(fixture, "shared", TRUE);
+    gboolean remote = keys != NULL;
     Reader readers[3];
     GThread *threads[3];
     gint stop = 0;
     for (guint slot = 0; slot < SLOTS; slot++) {
         fill_slot(data, slot, 0);
         object_fixture_write(writer, slot * SLOT_BYTES, data, SLOT_BYTES);
+    }
+    if (remote) {
+        /* Read from the storage, whose versions the writer replaces under the readers. */
+        object_fixture_close(writer);
+        writer = object_fixture_open(fixture, "shared", FALSE);
     }
     for (guint i = 0; i < 3; i++) {
         readers[i] = (Reader){object_file_open(object_file_of_handle(writer), O_RDONLY), &stop, 0};
@@ -326,5 +332,6 @@ main(int argc, char **argv)
     object_fixture_add("/object/model/random-no-multipart", test_random,
                        OBJECT_FIXTURE_KEYS "multipart = no\n");
     object_fixture_add("/object/model/concurrent", test_concurrent, NULL);
+    object_fixture_add("/object/model/concurrent-remote", test_concurrent, OBJECT_FIXTURE_KEYS);
     return g_test_run();
 }

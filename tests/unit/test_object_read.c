@@ -259,6 +259,34 @@ test_interrupted_reader_harms_nobody(ObjectFixture *fixture, gconstpointer keys)
     object_fixture_close(handle);
 }
 
+static gpointer
+read_start(gpointer handle)
+{
+    return object_fixture_read(handle, 0, 5);
+}
+
+/* A read is on its way to the old version when this mount itself publishes a new one: it gets the new bytes.
+ */
+static void
+test_own_publication_is_not_stale(ObjectFixture *fixture, gconstpointer keys)
+{
+    g_autofree guint8 *data = put(fixture, "a", 50 * KIB);
+    FileHandle *handle = open_counted(fixture, "a");
+    const MemoryFault block = {.operation = MEMORY_READ_OBJECT, .blocks = TRUE};
+    GError *error = NULL;
+    memory_fault_add(fixture->base.store, &block);
+    GThread *reader = g_thread_new("reader", read_start, handle);
+    g_assert_true(memory_fault_wait_blocked(fixture->base.store, 1, 20 * G_USEC_PER_SEC));
+    g_assert_true(handle->operations->truncate(handle, NULL, 0, &error));
+    object_fixture_write(handle, 0, "fresh", 5);
+    object_fixture_flush(handle, &error);
+    g_assert_no_error(error);
+    memory_fault_clear(fixture->base.store);
+    g_autoptr(GBytes) bytes = g_thread_join(reader);
+    g_assert_cmpmem(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), "fresh", 5);
+    object_fixture_close(handle);
+}
+
 typedef struct {
     MemoryBudget *budget;
     guint64 bytes;
@@ -324,6 +352,7 @@ main(int argc, char **argv)
     ADD(replaced_object_is_stale);
     ADD(unknown_etag_is_pinned_by_the_first_read);
     ADD(interrupted_reader_harms_nobody);
+    ADD(own_publication_is_not_stale);
     g_test_add_func("/object/budget/order", test_budget_serves_in_order);
     return g_test_run();
 }

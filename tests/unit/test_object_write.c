@@ -342,6 +342,65 @@ test_second_writer_loses_and_keeps_its_bytes(ObjectFixture *fixture, gconstpoint
     g_assert_cmpuint(status.st_mode & 07777, ==, 0600);
 }
 
+/* Nothing of the old version is needed, so the condition of the write alone protects the other writer. */
+static void
+test_rewritten_object_keeps_the_other_writer(ObjectFixture *fixture, gconstpointer keys)
+{
+    static const gsize SIZES[] = {100, 300 * KIB};
+    for (guint i = 0; i < G_N_ELEMENTS(SIZES); i++) {
+        GError *error = NULL;
+        g_autofree guint8 *data = object_fixture_pattern(i, SIZES[i]);
+        object_fixture_put(fixture, "a", "old", 3);
+        FileHandle *handle = object_fixture_open(fixture, "a", FALSE);
+        g_assert_true(handle->operations->truncate(handle, NULL, 0, &error));
+        write_forward(handle, data, SIZES[i], 16 * KIB);
+        object_fixture_put(fixture, "a", "theirs", 6);
+        g_assert_false(object_fixture_flush(handle, &error));
+        g_assert_error(error, STORAGEFS_ERROR, ERROR_CHANGED);
+        g_clear_error(&error);
+        object_fixture_close(handle);
+        object_fixture_assert_stored(fixture, "a", "theirs", 6);
+    }
+}
+
+/* A part that failed while writing went on is made good at close: the user hears nothing of it. */
+static void
+test_failed_part_is_sent_at_close(ObjectFixture *fixture, gconstpointer keys)
+{
+    gsize size = 640 * KIB;
+    g_autofree guint8 *data = object_fixture_pattern(1, size);
+    const MemoryFault fault = {
+        .operation = MEMORY_PUT_PART, .nth = 2, .times = 1, .fails = TRUE, .code = ERROR_DENIED};
+    FileHandle *handle = object_fixture_open(fixture, "big", TRUE);
+    memory_fault_add(fixture->base.store, &fault);
+    write_forward(handle, data, 320 * KIB, 16 * KIB);
+    wait_for_calls(fixture, MEMORY_PUT_PART, 2);
+    for (gsize done = 320 * KIB; done < size; done += 16 * KIB)
+        object_fixture_write(handle, done, data + done, 16 * KIB);
+    flush_and_close(handle);
+    object_fixture_assert_stored(fixture, "big", data, size);
+}
+
+/* Written backward, so that nothing goes out before; then the commit fails. */
+static void
+test_failed_commit_leaves_no_upload(ObjectFixture *fixture, gconstpointer keys)
+{
+    GError *error = NULL;
+    gsize size = 640 * KIB;
+    g_autofree guint8 *data = object_fixture_pattern(1, size);
+    FileHandle *handle = object_fixture_open(fixture, "big", TRUE);
+    for (gsize left = size; left > 0; left -= 16 * KIB)
+        object_fixture_write(handle, left - 16 * KIB, data + left - 16 * KIB, 16 * KIB);
+    assert_calls(fixture, MEMORY_ANY, 0);
+    storage_fixture_fail(&fixture->base, MEMORY_COMMIT_UPLOAD, 1, ERROR_DENIED, FALSE);
+    g_assert_false(object_fixture_flush(handle, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_DENIED);
+    g_clear_error(&error);
+    g_assert_cmpuint(object_fixture_count_uploads(fixture), ==, 0);
+    flush_and_close(handle);
+    object_fixture_assert_stored(fixture, "big", data, size);
+}
+
 static void
 test_lost_bytes_are_complete_when_all_are_here(ObjectFixture *fixture, gconstpointer keys)
 {
@@ -561,6 +620,9 @@ main(int argc, char **argv)
     ADD(written_bytes_are_read_without_a_request);
     ADD(attributes_alone);
     ADD(second_writer_loses_and_keeps_its_bytes);
+    ADD(rewritten_object_keeps_the_other_writer);
+    ADD(failed_part_is_sent_at_close);
+    ADD(failed_commit_leaves_no_upload);
     ADD(lost_bytes_are_complete_when_all_are_here);
     ADD(exclusive_creation_tells_exists);
     ADD(unreachable_storage_keeps_the_bytes);
