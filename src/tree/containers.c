@@ -253,7 +253,7 @@ make_directory(Tree *tree, Call *call, Node *parent, const char *name, mode_t mo
     lock_acquire(&tree->lock);
     Node *node = apply_locked(tree, parent, name, &facts);
     tree_core_fill_entry_locked(tree, node, out);
-    if (!(node->flags & NODE_IN_FILES))
+    if (!node->is_in_files)
         objects_know_empty_locked(node);
     listing_note_present(parent->folder->listings, name, &facts);
     lock_release(&tree->lock);
@@ -269,7 +269,7 @@ remove_directory(Tree *tree, Call *call, Node *parent, const char *name, GError 
         return FALSE;
     if (node == NULL)
         return fail_absent(parent, name, error);
-    gboolean ok = (node->flags & NODE_IN_FILES || objects_finish_lingering(tree, call, node, error)) &&
+    gboolean ok = (node->is_in_files || objects_finish_lingering(tree, call, node, error)) &&
                   storage_delete_container(parent->folder->storage, call, name, error);
     lock_acquire(&tree->lock);
     if (ok) {
@@ -337,7 +337,7 @@ containers_stat_filesystem(struct statvfs *out)
 static gboolean
 stat_filesystem(Tree *tree, Node *node, struct statvfs *out, GError **error)
 {
-    if (node->flags & NODE_IN_FILES)
+    if (node->is_in_files)
         return files_operations.stat_filesystem(tree, node, out, error);
     containers_stat_filesystem(out);
     return TRUE;

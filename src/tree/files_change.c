@@ -39,7 +39,7 @@ files_open(Tree *tree, Call *call, Node *node, int flags, FileHandle **out_handl
         !open_place(&place, flags & ~(O_CREAT | O_EXCL), 0, &fd, error))
         return FALSE;
     if (fstat(fd, &attributes) != 0) {
-        error_set_errno(error, errno, "%s", node->name);
+        error_set_errno(error, errno, "fstat");
         close(fd);
         return FALSE;
     }
@@ -137,8 +137,8 @@ files_make_directory(Tree *tree, Call *call, Node *parent, const char *name, mod
         return FALSE;
     if (place.flat) {
         g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_PERMITTED,
-                    "%s/%s: containers hold no directories; set folders = yes for the storage", parent->name,
-                    name);
+                    "%s/%s: containers hold no directories; set folders = yes for the storage",
+                    storage_get_name(place.place.storage), name);
         return FALSE;
     }
     if (!storage_check_key(place.place.storage, place.place.prefix, error) ||
@@ -238,7 +238,7 @@ files_rename(Tree *tree, Call *call, Node *parent, const char *name, Node *new_p
     g_auto(FilesPlace) from = {0}, to = {0};
     if (!tree_core_check_writable(tree, parent, error))
         return FALSE;
-    if (new_parent->facts.kind < NODE_CONTAINER || node_get_storage(new_parent) != node_get_storage(parent)) {
+    if (new_parent->kind < NODE_CONTAINER || node_get_storage(new_parent) != node_get_storage(parent)) {
         g_set_error(error, STORAGEFS_ERROR, ERROR_OTHER_STORAGE, "%s: a rename stays inside its storage",
                     name);
         return FALSE;

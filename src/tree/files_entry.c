@@ -9,15 +9,9 @@
 
 #define NS_PER_S G_GINT64_CONSTANT(1000000000)
 
-gboolean
-files_place_init(Tree *tree, FilesPlace *place, Node *parent, const char *name, GError **error)
+static gboolean
+reach(FilesPlace *place)
 {
-    memset(place, 0, sizeof *place);
-    lock_acquire(&tree->lock);
-    gboolean ok = node_place_init(&place->place, parent, name, error);
-    lock_release(&tree->lock);
-    if (!ok)
-        return FALSE;
     place->files = storage_get_files(place->place.storage);
     place->instance = storage_get_instance(place->place.storage);
     place->flat = !storage_get_settings(place->place.storage)->folders;
@@ -25,24 +19,32 @@ files_place_init(Tree *tree, FilesPlace *place, Node *parent, const char *name, 
 }
 
 gboolean
-files_place_of(Tree *tree, FilesPlace *place, Node *node, GError **error)
+files_place_init(Tree *tree, FilesPlace *place, Node *parent, const char *name, GError **error)
 {
-    if (node->flags & NODE_DETACHED) {
-        g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_FOUND, "%s was removed", node->name);
-        return FALSE;
-    }
-    if (node->facts.kind != NODE_CONTAINER)
-        return files_place_init(tree, place, node->parent, node->name, error);
     memset(place, 0, sizeof *place);
     lock_acquire(&tree->lock);
+    gboolean ok = node_place_init(&place->place, parent, name, error);
+    lock_release(&tree->lock);
+    return ok && reach(place);
+}
+
+gboolean
+files_place_of(Tree *tree, FilesPlace *place, Node *node, GError **error)
+{
+    memset(place, 0, sizeof *place);
+    lock_acquire(&tree->lock);
+    gboolean detached = (node->flags & NODE_DETACHED) != 0;
+    if (detached || node->kind != NODE_CONTAINER) {
+        gboolean ok = !detached && node_place_init(&place->place, node->parent, node->name, error);
+        lock_release(&tree->lock);
+        return detached ? tree_core_fail(tree, node, ERROR_NOT_FOUND, "was removed", error)
+                        : ok && reach(place);
+    }
     place->place.storage = storage_ref(node_get_storage(node));
     place->place.container = g_strdup(node->name);
     lock_release(&tree->lock);
     place->place.key = g_strdup("");
-    place->files = storage_get_files(place->place.storage);
-    place->instance = storage_get_instance(place->place.storage);
-    place->flat = !storage_get_settings(place->place.storage)->folders;
-    return TRUE;
+    return reach(place);
 }
 
 void
@@ -87,7 +89,7 @@ take_attributes(Node *node, const struct stat *attributes)
         return;
     make_version(&version, attributes);
     if (!version_tag_equal(&version, &facts->tag))
-        node->flags &= ~(guint32)NODE_PAGES;
+        node->flags &= (guint16)~NODE_PAGES;
     version_tag_clear(&facts->tag);
     facts->tag = version;
 }
@@ -96,7 +98,7 @@ Node *
 files_apply_locked(Tree *tree, Node *parent, const char *name, const struct stat *attributes)
 {
     Node *node = tree_core_find_locked(tree, parent, name);
-    if (node != NULL && node->facts.kind != kind_of(attributes->st_mode)) {
+    if (node != NULL && node->kind != kind_of(attributes->st_mode)) {
         tree_core_detach_locked(tree, node, NODE_UNLINKED);
         node = NULL;
     }

@@ -33,10 +33,10 @@ node_new(Node *parent, const char *name, NodeKind kind)
     node->name = node->own_name;
     node->parent = parent;
     node->inode = kind == NODE_ROOT ? 1 : node_hash_inode(parent, name);
-    node->facts.kind = (guint8)kind;
+    node->kind = node->facts.kind = (guint8)kind;
     if (parent != NULL) {
         parent->refs++;
-        node->flags = parent->flags & NODE_IN_FILES;
+        node->is_in_files = parent->is_in_files;
     }
     if (is_directory_kind(kind))
         node->folder = g_new0(FolderState, 1);
@@ -58,7 +58,7 @@ node_free(Node *node)
 {
     if (node_is_directory(node))
         free_folder(node->folder);
-    else if (node->facts.kind == NODE_LINK)
+    else if (node->kind == NODE_LINK)
         g_free(node->target);
     else
         g_clear_pointer(&node->file, object_file_unref);
@@ -77,7 +77,7 @@ node_is_unused(const Node *node)
 gboolean
 node_is_directory(const Node *node)
 {
-    return is_directory_kind((NodeKind)node->facts.kind);
+    return is_directory_kind((NodeKind)node->kind);
 }
 
 void
@@ -93,7 +93,7 @@ node_move(Node *node, Node *parent, const char *name)
 Node *
 node_get_storage_node(Node *node)
 {
-    while (node != NULL && node->facts.kind != NODE_STORAGE)
+    while (node != NULL && node->kind != NODE_STORAGE)
         node = node->parent;
     return node;
 }
@@ -101,7 +101,7 @@ node_get_storage_node(Node *node)
 Node *
 node_get_container_node(Node *node)
 {
-    while (node != NULL && node->facts.kind != NODE_CONTAINER)
+    while (node != NULL && node->kind != NODE_CONTAINER)
         node = node->parent;
     return node;
 }
@@ -127,7 +127,7 @@ part_of_name(const Node *node)
 {
     char *part = NULL;
     gboolean beside;
-    if (node->flags & NODE_IN_FILES || !object_name_to_part(node->name, &part, &beside, NULL))
+    if (node->is_in_files || !object_name_to_part(node->name, &part, &beside, NULL))
         part = g_strdup(node->name);
     return part;
 }
@@ -136,7 +136,7 @@ char *
 node_make_prefix(Node *node)
 {
     GString *prefix = g_string_new(NULL);
-    for (; node != NULL && node->facts.kind == NODE_FOLDER; node = node->parent) {
+    for (; node != NULL && node->kind == NODE_FOLDER; node = node->parent) {
         g_autofree char *part = part_of_name(node);
         g_string_prepend_c(prefix, '/');
         g_string_prepend(prefix, part);
@@ -182,7 +182,7 @@ node_place_init(NodePlace *place, Node *parent, const char *name, GError **error
     gboolean ok = TRUE;
     if (!storage_get_settings(storage->folder->storage)->folders)
         ok = init_flat(place, name, error);
-    else if (parent->flags & NODE_IN_FILES)
+    else if (parent->is_in_files)
         init_files(place, parent, name);
     else
         ok = init_folders(place, parent, name, error);

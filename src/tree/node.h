@@ -17,8 +17,7 @@ typedef struct Listing Listing;
 enum {
     NODE_DETACHED = 1, /* in no table: its name is gone, or another Node's */
     NODE_PAGES = 2,    /* the kernel's cached pages are of this version */
-    NODE_UNLINKED = 4, /* detached by unlink or by a rename onto it: never comes back */
-    NODE_IN_FILES = 8  /* in a file system storage */
+    NODE_UNLINKED = 4  /* detached by unlink or by a rename onto it: never comes back */
 };
 
 /* What only directories have. */
@@ -45,7 +44,10 @@ struct Node {
         char *target;        /* of NODE_LINK */
     };
     guint32 refs;
-    guint32 flags; /* NODE_* */
+    guint16 flags; /* NODE_* */
+    /* Never change, so that they are read without the lock. */
+    guint8 kind;        /* NodeKind; facts.kind is the same */
+    guint8 is_in_files; /* in a file system storage */
     EntryFacts facts;
     char own_name[];
 };

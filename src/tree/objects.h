@@ -93,6 +93,7 @@ gboolean objects_make_symlink(Tree *tree, Call *call, Node *parent, const char *
 gboolean objects_read_symlink(Tree *tree, Call *call, Node *node, char **out_target, GError **error);
 /* Deletes the objects of names that were unlinked below `directory` while open, or (name) of that one. */
 gboolean objects_finish_lingering(Tree *tree, Call *call, Node *directory, GError **error);
+gboolean objects_finish_lingering_node(Tree *tree, Call *call, Node *node, GError **error);
 gboolean objects_finish_lingering_name(Tree *tree, Call *call, Node *directory, const char *name,
                                        GError **error);
 /* The last handle of a lingering Node was closed. */

@@ -31,7 +31,7 @@ static ObjectFile *
 ref_file(Tree *tree, Node *node)
 {
     lock_acquire(&tree->lock);
-    gboolean has_file = node->facts.kind == NODE_FILE && node->file != NULL;
+    gboolean has_file = node->kind == NODE_FILE && node->file != NULL;
     ObjectFile *file = has_file ? object_file_ref(node->file) : NULL;
     lock_release(&tree->lock);
     return file;
@@ -82,7 +82,7 @@ store(Tree *tree, Call *call, Node *node, const NodePlace *place, const FileAttr
       const ObjectInfo *known, const char *content_type, Metadata *others, ObjectInfo *out_info,
       GError **error)
 {
-    if (node->facts.kind == NODE_FOLDER)
+    if (node->kind == NODE_FOLDER)
         return objects_write_marker(tree, call, place, attributes, others, FALSE, out_info, error);
     Metadata *metadata = attributes_encode(attributes, others);
     gboolean ok = storage_set_metadata(place->storage, call, place->container, place->key, known,
@@ -123,7 +123,7 @@ objects_store_metadata(Tree *tree, Call *call, Node *node, const FileAttributes 
     complete_info(&stored, &known, &place, content_type);
     lock_acquire(&tree->lock);
     entry_facts_from_attributes(&node->facts, attributes);
-    node->facts.flags |= FACT_EXACT | (node->facts.kind == NODE_FOLDER ? FACT_MARKER | FACT_MARKER_ASKED : 0);
+    node->facts.flags |= FACT_EXACT | (node->kind == NODE_FOLDER ? FACT_MARKER | FACT_MARKER_ASKED : 0);
     node->facts.known_at_us = tree_core_now();
     version_tag_set(&node->facts.tag, stored.etag);
     detail_cache_put(&tree->details, node, &stored);
@@ -172,13 +172,11 @@ objects_set_attributes(Tree *tree, Call *call, Node *node, FileHandle *handle, u
 {
     if (!tree_core_check_writable(tree, node, error))
         return FALSE;
-    if (valid & FILE_SET_SIZE && (node->facts.kind != NODE_FILE || attributes->st_size < 0)) {
-        g_set_error(error, STORAGEFS_ERROR, node_is_directory(node) ? ERROR_IS_FOLDER : ERROR_BAD_ARGUMENT,
-                    "%s cannot be cut to %" G_GINT64_FORMAT " bytes", node->name,
-                    (gint64)attributes->st_size);
-        return FALSE;
+    if (valid & FILE_SET_SIZE && (node->kind != NODE_FILE || attributes->st_size < 0)) {
+        ErrorCode code = node_is_directory(node) ? ERROR_IS_FOLDER : ERROR_BAD_ARGUMENT;
+        return tree_core_fail(tree, node, code, "cannot be cut to this size", error);
     }
-    if (node->facts.kind == NODE_CONTAINER)
+    if (node->kind == NODE_CONTAINER)
         return set_container(tree, node, valid, attributes, times);
     g_autoptr(ObjectFile) file = ref_file(tree, node);
     if (file != NULL)

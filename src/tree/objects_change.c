@@ -83,16 +83,18 @@ objects_end_lingering(Tree *tree, Call *call, Node *node)
         forget_lingering(tree, node);
 }
 
-static gboolean
-finish_one(Tree *tree, Call *call, Node *node, GError **error)
+gboolean
+objects_finish_lingering_node(Tree *tree, Call *call, Node *node, GError **error)
 {
     lock_acquire(&tree->lock);
     ObjectFile *file = node->file != NULL ? object_file_ref(node->file) : NULL;
     gboolean small = node->facts.size_bytes <= OBJECTS_DETACH_MAX_BYTES;
     lock_release(&tree->lock);
     g_autoptr(GError) ignored = NULL;
-    if (file != NULL && small && !object_file_detach(file, call, &ignored))
-        log_warning("%s: open, but its object goes: %s", node->name, ignored->message);
+    if (file != NULL && small && !object_file_detach(file, call, &ignored)) {
+        g_autofree char *path = tree_describe(tree, node);
+        log_warning("%s: open, but its object goes: %s", path, ignored->message);
+    }
     if (file != NULL)
         object_file_unref(file);
     if (!delete_lingering(tree, call, node, error))
@@ -112,7 +114,7 @@ objects_finish_lingering_name(Tree *tree, Call *call, Node *directory, const cha
     lock_release(&tree->lock);
     if (node == NULL)
         return TRUE;
-    gboolean ok = finish_one(tree, call, node, error);
+    gboolean ok = objects_finish_lingering_node(tree, call, node, error);
     tree_node_unref(tree, node);
     return ok;
 }
@@ -150,10 +152,8 @@ has_open_names(Tree *tree, Node *directory)
 gboolean
 objects_finish_lingering(Tree *tree, Call *call, Node *directory, GError **error)
 {
-    if (has_open_names(tree, directory)) {
-        g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_EMPTY, "%s holds open files", directory->name);
-        return FALSE;
-    }
+    if (has_open_names(tree, directory))
+        return tree_core_fail(tree, directory, ERROR_NOT_EMPTY, "holds open files", error);
     g_autoptr(GPtrArray) names = list_lingering(tree, directory);
     for (guint i = 0; i < names->len; i++)
         if (!objects_finish_lingering_name(tree, call, directory, g_ptr_array_index(names, i), error))
@@ -168,7 +168,7 @@ unlink_open(Tree *tree, Node *node)
 {
     lock_acquire(&tree->lock);
     g_autoptr(ObjectFile) file =
-        node->facts.kind == NODE_FILE && node->file != NULL ? object_file_ref(node->file) : NULL;
+        node->kind == NODE_FILE && node->file != NULL ? object_file_ref(node->file) : NULL;
     if (file != NULL) {
         linger_locked(node);
         objects_vanished_locked(tree, node->parent, node->name);
@@ -183,10 +183,8 @@ static gboolean
 unlink_node(Tree *tree, Call *call, Node *node, GError **error)
 {
     g_auto(NodePlace) place = {0};
-    if (node_is_directory(node)) {
-        g_set_error(error, STORAGEFS_ERROR, ERROR_IS_FOLDER, "%s is a directory", node->name);
-        return FALSE;
-    }
+    if (node_is_directory(node))
+        return tree_core_fail(tree, node, ERROR_IS_FOLDER, "is a directory", error);
     lock_acquire(&tree->lock);
     gboolean ok = node_place_init(&place, node->parent, node->name, error);
     lock_release(&tree->lock);
@@ -334,10 +332,8 @@ read_target(Call *call, const NodePlace *place, const char *etag, GError **error
 gboolean
 objects_read_symlink(Tree *tree, Call *call, Node *node, char **out_target, GError **error)
 {
-    if (node->facts.kind != NODE_SYMLINK) {
-        g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_ARGUMENT, "%s is not a symbolic link", node->name);
-        return FALSE;
-    }
+    if (node->kind != NODE_SYMLINK)
+        return tree_core_fail(tree, node, ERROR_BAD_ARGUMENT, "is not a symbolic link", error);
     g_auto(NodePlace) place = {0};
     g_auto(ObjectInfo) info = {0};
     if (!objects_look_node(tree, call, node, LOOK_DETAILS, error))

@@ -54,7 +54,7 @@ objects_lookup(Tree *tree, Call *call, Node *parent, const char *name, TreeEntry
 static gboolean
 is_ours_alone(Node *node)
 {
-    if (node->facts.kind != NODE_FILE || node->file == NULL)
+    if (node->kind != NODE_FILE || node->file == NULL)
         return FALSE;
     return node->flags & NODE_DETACHED || tree_core_is_dirty(node);
 }

@@ -34,8 +34,8 @@ check_place(Node *parent, const NodePlace *place, const char *name, GError **err
 {
     if (!storage_get_settings(place->storage)->folders) {
         g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_PERMITTED,
-                    "%s/%s: containers hold no directories; set folders = yes for the storage", parent->name,
-                    name);
+                    "%s/%s: containers hold no directories; set folders = yes for the storage",
+                    storage_get_name(place->storage), name);
         return FALSE;
     }
     if (place->prefix == NULL) {
@@ -165,13 +165,22 @@ has_others_listed(Tree *tree, Node *folder)
     return found >= 2;
 }
 
+static guint8
+get_flags(Tree *tree, Node *folder)
+{
+    lock_acquire(&tree->lock);
+    guint8 flags = folder->facts.flags;
+    lock_release(&tree->lock);
+    return flags;
+}
+
 gboolean
 objects_keep_folder(Tree *tree, Call *call, Node *folder, const char *key, GError **error)
 {
     g_auto(NodePlace) place = {0};
     FileAttributes attributes;
     FolderContent content = {0};
-    if (folder->facts.kind != NODE_FOLDER || folder->facts.flags & (FACT_MARKER | FACT_BARE_MARK) ||
+    if (folder->kind != NODE_FOLDER || (get_flags(tree, folder) & (FACT_MARKER | FACT_BARE_MARK)) != 0 ||
         has_others_listed(tree, folder))
         return TRUE;
     if (!init_folder_place(tree, folder, &place, &attributes, error) ||
@@ -187,13 +196,6 @@ objects_keep_folder(Tree *tree, Call *call, Node *folder, const char *key, GErro
     return TRUE;
 }
 
-static gboolean
-fail_not_empty(Node *folder, GError **error)
-{
-    g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_EMPTY, "%s is not empty", folder->name);
-    return FALSE;
-}
-
 gboolean
 objects_check_empty(Tree *tree, Call *call, Node *folder, GError **error)
 {
@@ -204,7 +206,7 @@ objects_check_empty(Tree *tree, Call *call, Node *folder, GError **error)
         !init_folder_place(tree, folder, &place, &ignored, error) ||
         !fetch_content(call, &place, NULL, &content, error))
         return FALSE;
-    return content.others == 0 || fail_not_empty(folder, error);
+    return content.others == 0 || tree_core_fail(tree, folder, ERROR_NOT_EMPTY, "is not empty", error);
 }
 
 /* An object that gave its name to this folder gets it back: the listing has it under the other name. */
@@ -228,7 +230,7 @@ remove_folder(Tree *tree, Call *call, Node *folder, GError **error)
         !objects_keep_folder(tree, call, folder->parent, place.prefix, error) ||
         !storage_delete_object(place.storage, call, place.container, place.prefix, NULL, error))
         return FALSE;
-    if (folder->facts.flags & FACT_BARE_MARK &&
+    if (get_flags(tree, folder) & FACT_BARE_MARK &&
         !storage_delete_object(place.storage, call, place.container, place.key, NULL, error))
         return FALSE;
     lock_acquire(&tree->lock);
@@ -247,7 +249,7 @@ objects_remove_directory(Tree *tree, Call *call, Node *parent, const char *name,
         !objects_find(tree, call, parent, name, &node, error))
         return FALSE;
     gboolean ok = FALSE;
-    if (node->facts.kind != NODE_FOLDER)
+    if (node->kind != NODE_FOLDER)
         g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_FOLDER, "%s is not a directory", name);
     else
         ok = remove_folder(tree, call, node, error);

@@ -32,7 +32,7 @@ objects_fail_absent(Tree *tree, Node *parent, const char *name, GError **error)
 gboolean
 objects_get_details_locked(Tree *tree, Node *node, ObjectInfo *out)
 {
-    if (node->facts.kind == NODE_FILE && node->file != NULL) {
+    if (node->kind == NODE_FILE && node->file != NULL) {
         object_file_get_info(node->file, out);
         if (out->metadata != NULL)
             return TRUE;
@@ -56,11 +56,11 @@ facts_are_deep(Node *parent, const EntryFacts *facts, LookDepth depth)
 }
 
 static gboolean
-is_deep(Tree *tree, Node *node, LookDepth depth)
+is_deep(Tree *tree, Node *node, LookDepth depth) REQUIRES(tree->lock)
 {
     if (depth != LOOK_DETAILS)
         return tree_core_is_dirty(node) || facts_are_deep(node->parent, &node->facts, depth);
-    if (node->facts.kind == NODE_FOLDER && node->facts.flags & FACT_MARKER_ASKED &&
+    if (node->kind == NODE_FOLDER && node->facts.flags & FACT_MARKER_ASKED &&
         !(node->facts.flags & FACT_MARKER))
         return TRUE;
     g_auto(ObjectInfo) info = {0};
@@ -85,16 +85,16 @@ is_version_of_file(const Node *node, const EntryFacts *facts)
 static gboolean
 must_replace(Node *node, const EntryFacts *facts)
 {
-    if (node->facts.kind != facts->kind)
+    if (node->kind != facts->kind)
         return TRUE;
-    return node->facts.kind == NODE_FILE && node->file != NULL && !tree_core_is_dirty(node) &&
+    return node->kind == NODE_FILE && node->file != NULL && !tree_core_is_dirty(node) &&
            !version_tag_equal(&node->facts.tag, &facts->tag) && !is_version_of_file(node, facts);
 }
 
 static void
 learn_file(Node *node, const ObjectInfo *info)
 {
-    if (node->facts.kind != NODE_FILE || node->file == NULL || info->metadata == NULL)
+    if (node->kind != NODE_FILE || node->file == NULL || info->metadata == NULL)
         return;
     FileAttributes attributes;
     entry_facts_to_attributes(&node->facts, &attributes);
@@ -108,7 +108,7 @@ update_node_locked(Tree *tree, Node *node, const EntryFacts *facts) REQUIRES(tre
     node->facts.flags &= (guint8)~LIST_FLAGS;
     if (!changed || node_is_directory(node))
         return;
-    node->flags &= ~(guint32)NODE_PAGES;
+    node->flags &= (guint16)~NODE_PAGES;
     detail_cache_drop(&tree->details, node);
     tree_core_announce_content_locked(tree, node);
 }
@@ -324,7 +324,10 @@ list_directory(Tree *tree, Call *call, Node *parent, gint64 *out_started_us, GEr
     Listing *listing = NULL;
     if (!objects_open_listing(tree, call, parent, &listing, error))
         return FALSE;
-    gboolean ok = listing->pages > 0 || objects_fetch_page(tree, call, parent, listing, error);
+    lock_acquire(&tree->lock);
+    gboolean has_page = listing->pages > 0;
+    lock_release(&tree->lock);
+    gboolean ok = has_page || objects_fetch_page(tree, call, parent, listing, error);
     lock_acquire(&tree->lock);
     *out_started_us = listing->started_us;
     listing_unref(listing);
@@ -425,14 +428,13 @@ objects_look(Tree *tree, Call *call, Node *parent, const char *name, LookDepth d
 
 /* A detached Node lives on for its handles only. */
 static gboolean
-check_attached(Tree *tree, Node *node, GError **error)
+fail_detached(Tree *tree, Node *node, GError **error)
 {
-    g_autofree char *path = tree_describe(tree, node);
-    if (node->flags & NODE_UNLINKED)
-        g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_FOUND, "%s was removed", path);
-    else
-        g_set_error(error, STORAGEFS_ERROR, ERROR_CHANGED, "%s was replaced", path);
-    return FALSE;
+    lock_acquire(&tree->lock);
+    gboolean removed = (node->flags & NODE_UNLINKED) != 0;
+    lock_release(&tree->lock);
+    return removed ? tree_core_fail(tree, node, ERROR_NOT_FOUND, "was removed", error)
+                   : tree_core_fail(tree, node, ERROR_CHANGED, "was replaced", error);
 }
 
 gboolean
@@ -444,14 +446,14 @@ objects_look_node(Tree *tree, Call *call, Node *node, LookDepth depth, GError **
     g_autofree char *name = g_strdup(node->name);
     lock_release(&tree->lock);
     Node *found = NULL;
-    gboolean ok = attached || check_attached(tree, node, error);
-    if (ok && node->facts.kind == NODE_CONTAINER)
+    gboolean ok = attached || fail_detached(tree, node, error);
+    if (ok && node->kind == NODE_CONTAINER)
         ok = containers_look(tree, call, parent, name, &found, error);
     else if (ok)
         ok = objects_look(tree, call, parent, name, depth, &found, error);
     if (ok && found != node)
-        ok = found == NULL ? objects_fail_absent(tree, parent, name, error)
-                           : check_attached(tree, node, error);
+        ok =
+            found == NULL ? objects_fail_absent(tree, parent, name, error) : fail_detached(tree, node, error);
     lock_acquire(&tree->lock);
     if (found != NULL)
         tree_core_drop_locked(tree, found);

@@ -103,7 +103,7 @@ open_file_locked(Tree *tree, Node *node, int flags, FileHandle **out_handle, gbo
 static gboolean
 may_open_locked(Tree *tree, Node *node, int flags) REQUIRES(tree->lock)
 {
-    if (node->facts.kind != NODE_FILE)
+    if (node->kind != NODE_FILE)
         return FALSE;
     /* A replaced one is refused, so that the kernel looks its path up again; an unlinked one has no other. */
     if (node->flags & NODE_DETACHED)
@@ -129,21 +129,21 @@ objects_open_ready(Tree *tree, Node *node, int flags, FileHandle **out_handle, g
 }
 
 static gboolean
-check_kind(Node *node, GError **error)
+check_kind(Tree *tree, Node *node, GError **error)
 {
-    if (node->facts.kind == NODE_FILE)
+    if (node->kind == NODE_FILE)
         return TRUE;
-    gboolean is_link = node->facts.kind == NODE_SYMLINK;
-    g_set_error(error, STORAGEFS_ERROR, is_link ? ERROR_LOOP : ERROR_IS_FOLDER, "%s is a %s", node->name,
-                is_link ? "symbolic link" : "directory");
-    return FALSE;
+    if (node->kind == NODE_SYMLINK)
+        return tree_core_fail(tree, node, ERROR_LOOP, "is a symbolic link", error);
+    return tree_core_fail(tree, node, ERROR_IS_FOLDER, "is a directory", error);
 }
 
 gboolean
 objects_open(Tree *tree, Call *call, Node *node, int flags, FileHandle **out_handle, gboolean *out_keep_cache,
              GError **error)
 {
-    if (!check_kind(node, error) || (wants_write(flags) && !tree_core_check_writable(tree, node, error)))
+    if (!check_kind(tree, node, error) ||
+        (wants_write(flags) && !tree_core_check_writable(tree, node, error)))
         return FALSE;
     lock_acquire(&tree->lock);
     gboolean ready = may_open_locked(tree, node, flags);
@@ -217,10 +217,8 @@ open_existing(Tree *tree, Call *call, Node *node, int flags, TreeEntry *out, Fil
               GError **error)
 {
     gboolean ignored;
-    if (flags & O_EXCL) {
-        g_set_error(error, STORAGEFS_ERROR, ERROR_EXISTS, "%s exists", node->name);
-        return FALSE;
-    }
+    if (flags & O_EXCL)
+        return tree_core_fail(tree, node, ERROR_EXISTS, "exists", error);
     if (!objects_open(tree, call, node, flags & ~O_CREAT, out_handle, &ignored, error))
         return FALSE;
     lock_acquire(&tree->lock);
@@ -278,7 +276,7 @@ settle_locked(Tree *tree, Node *node) REQUIRES(tree->lock)
         tree_core_announce_entry_locked(tree, node->parent, node->name);
         objects_vanished_locked(tree, node->parent, node->name);
     } else if (lost && !(node->flags & NODE_DETACHED)) {
-        node->flags &= ~(guint32)NODE_PAGES;
+        node->flags &= (guint16)~NODE_PAGES;
         tree_core_announce_content_locked(tree, node);
     }
     if (lost)

@@ -109,7 +109,7 @@ settle(Tree *tree, Call *call, const PageRequest *request, Listing *listing, GPt
 static void
 learn_directory_locked(Tree *tree, Node *node, Listing *listing) REQUIRES(tree->lock)
 {
-    if (listing->pages == 1 && node->facts.kind == NODE_FOLDER) {
+    if (listing->pages == 1 && node->kind == NODE_FOLDER) {
         node->facts.flags |= FACT_MARKER_ASKED | (listing->marker.flags & FACT_MARKER);
     }
     if (listing->complete)

@@ -29,7 +29,7 @@ check_parents(Rename *rename, GError **error)
         g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_ARGUMENT, "object services cannot exchange names");
         return FALSE;
     }
-    if (to->facts.kind < NODE_CONTAINER || node_get_storage(to) != node_get_storage(rename->parent)) {
+    if (to->kind < NODE_CONTAINER || node_get_storage(to) != node_get_storage(rename->parent)) {
         g_set_error(error, STORAGEFS_ERROR, ERROR_OTHER_STORAGE, "%s: a rename stays inside its storage",
                     rename->name);
         return FALSE;
@@ -46,7 +46,7 @@ init_places(Rename *rename, GError **error)
     lock_release(&rename->tree->lock);
     if (!ok)
         return FALSE;
-    gboolean is_folder = rename->node->facts.kind == NODE_FOLDER;
+    gboolean is_folder = rename->node->kind == NODE_FOLDER;
     const char *key = is_folder ? rename->to.prefix : rename->to.key;
     if (key == NULL || rename->to.beside) {
         g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_NAME, "%s cannot be named \"%s\"", rename->name,
@@ -59,7 +59,7 @@ init_places(Rename *rename, GError **error)
 static gboolean
 check_target(Rename *rename, GError **error)
 {
-    gboolean from_folder = rename->node->facts.kind == NODE_FOLDER;
+    gboolean from_folder = rename->node->kind == NODE_FOLDER;
     if (from_folder && node_is_below(rename->new_parent, rename->node)) {
         g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_ARGUMENT, "%s cannot be moved into itself",
                     rename->name);
@@ -85,7 +85,7 @@ static ObjectFile *
 ref_file(Tree *tree, Node *node)
 {
     lock_acquire(&tree->lock);
-    gboolean open = node != NULL && node->facts.kind == NODE_FILE && node->file != NULL;
+    gboolean open = node != NULL && node->kind == NODE_FILE && node->file != NULL;
     ObjectFile *file = open ? object_file_ref(node->file) : NULL;
     lock_release(&tree->lock);
     return file;
@@ -98,7 +98,10 @@ detach_target(Rename *rename)
 {
     g_autoptr(ObjectFile) file = ref_file(rename->tree, rename->target);
     g_autoptr(GError) error = NULL;
-    if (file != NULL && rename->target->facts.size_bytes <= OBJECTS_DETACH_MAX_BYTES &&
+    FileAttributes attributes = {0};
+    if (file != NULL)
+        object_file_get_attributes(file, &attributes);
+    if (file != NULL && attributes.size_bytes <= OBJECTS_DETACH_MAX_BYTES &&
         !object_file_detach(file, rename->call, &error))
         log_warning("%s: open while replaced: %s", rename->new_name, error->message);
 }
@@ -167,11 +170,11 @@ delete_source(Rename *rename, const char *etag, GError **error)
 
 /* The stored object is at its new key; what the service did not repeat is as it was. */
 static void
-take_moved_locked(Rename *rename, const ObjectInfo *stored) REQUIRES(rename->tree->lock)
+take_moved_locked(Tree *tree, Rename *rename, const ObjectInfo *stored) REQUIRES(tree->lock)
 {
     Node *node = rename->node;
     g_auto(ObjectInfo) details = {0};
-    gboolean known = objects_get_details_locked(rename->tree, node, &details);
+    gboolean known = objects_get_details_locked(tree, node, &details);
     if (stored->etag == NULL) {
         node->facts.known_at_us = 0;
         return;
@@ -186,14 +189,13 @@ take_moved_locked(Rename *rename, const ObjectInfo *stored) REQUIRES(rename->tre
     g_free(details.etag);
     details.key = g_strdup(rename->to.key);
     details.etag = g_strdup(stored->etag);
-    detail_cache_put(&rename->tree->details, node, &details);
+    detail_cache_put(&tree->details, node, &details);
 }
 
 /* The tree's side: the target's Node goes, ours takes its place. */
 static void
-move_node_locked(Rename *rename) REQUIRES(rename->tree->lock)
+move_node_locked(Tree *tree, Rename *rename) REQUIRES(tree->lock)
 {
-    Tree *tree = rename->tree;
     Node *target = tree_core_find_locked(tree, rename->new_parent, rename->new_name);
     if (target != NULL && target != rename->node) {
         tree_core_detach_locked(tree, target, NODE_UNLINKED);
@@ -253,7 +255,7 @@ move_open(Rename *rename, ObjectFile *file, GError **error)
         !delete_source(rename, old_etag, error))
         return FALSE;
     lock_acquire(&rename->tree->lock);
-    take_moved_locked(rename, &stored);
+    take_moved_locked(rename->tree, rename, &stored);
     lock_release(&rename->tree->lock);
     return TRUE;
 }
@@ -266,7 +268,7 @@ move_closed(Rename *rename, GError **error)
     if (!copy_closed(rename, &stored, &etag, error) || !delete_source(rename, etag, error))
         return FALSE;
     lock_acquire(&rename->tree->lock);
-    take_moved_locked(rename, &stored);
+    take_moved_locked(rename->tree, rename, &stored);
     lock_release(&rename->tree->lock);
     return TRUE;
 }
@@ -284,7 +286,7 @@ rename_file(Rename *rename, GError **error)
         return FALSE;
     g_autoptr(ObjectFile) replaced = ref_file(rename->tree, rename->target);
     lock_acquire(&rename->tree->lock);
-    move_node_locked(rename);
+    move_node_locked(rename->tree, rename);
     lock_release(&rename->tree->lock);
     if (replaced != NULL)
         object_file_drop(replaced);
@@ -307,6 +309,15 @@ list_open(Rename *rename)
     return nodes;
 }
 
+static guint16
+get_flags(Tree *tree, Node *node)
+{
+    lock_acquire(&tree->lock);
+    guint16 flags = node->flags;
+    lock_release(&tree->lock);
+    return flags;
+}
+
 /* Nothing below may be half stored while its keys change. */
 static gboolean
 settle_open(Rename *rename, GPtrArray *nodes, GError **error)
@@ -314,10 +325,11 @@ settle_open(Rename *rename, GPtrArray *nodes, GError **error)
     for (guint i = 0; i < nodes->len; i++) {
         Node *node = g_ptr_array_index(nodes, i);
         g_autoptr(ObjectFile) file = ref_file(rename->tree, node);
+        guint16 flags = get_flags(rename->tree, node);
         gboolean ok = TRUE;
-        if (node->flags & NODE_UNLINKED)
-            ok = objects_finish_lingering_name(rename->tree, rename->call, node->parent, node->name, error);
-        else if (file != NULL && !(node->flags & NODE_DETACHED))
+        if (flags & NODE_UNLINKED)
+            ok = objects_finish_lingering_node(rename->tree, rename->call, node, error);
+        else if (file != NULL && !(flags & NODE_DETACHED))
             ok = object_file_publish(file, rename->call, error);
         if (!ok)
             return FALSE;
@@ -334,7 +346,7 @@ move_open_below(Rename *rename, GPtrArray *nodes)
         g_auto(NodePlace) place = {0};
         g_auto(ObjectInfo) info = {0};
         g_autoptr(GError) error = NULL;
-        if (file == NULL || node->flags & NODE_DETACHED)
+        if (file == NULL || get_flags(rename->tree, node) & NODE_DETACHED)
             continue;
         lock_acquire(&rename->tree->lock);
         gboolean ok = node_place_init(&place, node->parent, node->name, &error);
@@ -343,7 +355,7 @@ move_open_below(Rename *rename, GPtrArray *nodes)
              storage_stat_object(place.storage, rename->call, place.container, place.key, &info, &error) &&
              object_file_move(file, rename->call, place.container, place.key, &info, &error);
         if (!ok)
-            log_warning("%s: open while its directory was renamed: %s", node->name, error->message);
+            log_warning("%s: open while its directory was renamed: %s", place.key, error->message);
     }
 }
 
@@ -366,7 +378,10 @@ static gboolean
 move_bare_mark(Rename *rename, GError **error)
 {
     g_auto(ObjectInfo) stored = {0};
-    if (!(rename->node->facts.flags & FACT_BARE_MARK))
+    lock_acquire(&rename->tree->lock);
+    gboolean is_bare = (rename->node->facts.flags & FACT_BARE_MARK) != 0;
+    lock_release(&rename->tree->lock);
+    if (!is_bare)
         return TRUE;
     return copy_version(rename, NULL, 0, &stored, error) && delete_source(rename, NULL, error);
 }
@@ -381,7 +396,7 @@ move_folder(Rename *rename, GPtrArray *open, GError **error)
         return FALSE;
     Below below = {rename->node};
     lock_acquire(&rename->tree->lock);
-    move_node_locked(rename);
+    move_node_locked(rename->tree, rename);
     node_table_foreach(&rename->tree->table, forget_known, &below);
     rename->node->facts.known_at_us = tree_core_now();
     lock_release(&rename->tree->lock);
@@ -406,8 +421,7 @@ run(Rename *rename, GError **error)
         return TRUE;
     if (!init_places(rename, error) || !check_target(rename, error))
         return FALSE;
-    return rename->node->facts.kind == NODE_FOLDER ? rename_folder(rename, error)
-                                                   : rename_file(rename, error);
+    return rename->node->kind == NODE_FOLDER ? rename_folder(rename, error) : rename_file(rename, error);
 }
 
 gboolean

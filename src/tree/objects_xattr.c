@@ -26,7 +26,7 @@ fail_unsupported(const char *name, GError **error)
 static gboolean
 fetch_details(Tree *tree, Call *call, Node *node, ObjectInfo *out, GError **error)
 {
-    if (node->facts.kind == NODE_CONTAINER)
+    if (node->kind == NODE_CONTAINER)
         return TRUE;
     lock_acquire(&tree->lock);
     gboolean ours = node->flags & NODE_DETACHED || tree_core_is_dirty(node);
@@ -46,8 +46,7 @@ static gboolean
 make_place(Tree *tree, Node *node, NodePlace *place, GError **error)
 {
     lock_acquire(&tree->lock);
-    gboolean ok =
-        node->facts.kind == NODE_CONTAINER || node_place_init(place, node->parent, node->name, error);
+    gboolean ok = node->kind == NODE_CONTAINER || node_place_init(place, node->parent, node->name, error);
     lock_release(&tree->lock);
     return ok;
 }
@@ -56,7 +55,7 @@ static gboolean
 get_own(Node *node, const NodePlace *place, const ObjectInfo *info, const char *name, char **out_text,
         GError **error)
 {
-    const char *key = node->facts.kind == NODE_FOLDER ? place->prefix : place->key;
+    const char *key = node->kind == NODE_FOLDER ? place->prefix : place->key;
     const char *text = NULL;
     if (strcmp(name, "storagefs.url") == 0)
         return key != NULL ? storage_sign_url(place->storage, place->container, key, out_text, error)
@@ -143,7 +142,7 @@ objects_list_xattrs(Tree *tree, Call *call, Node *node, GBytes **out_names, GErr
             if (!attributes_is_reserved(key))
                 append_name(names, USER_PREFIX, key);
     }
-    if (node->facts.kind != NODE_CONTAINER)
+    if (node->kind != NODE_CONTAINER)
         append_own(names, &info);
     *out_names = g_byte_array_free_to_bytes(names);
     return TRUE;
@@ -202,7 +201,7 @@ store(Tree *tree, Call *call, Node *node, const Wanted *wanted, GError **error)
     FileAttributes attributes;
     lock_acquire(&tree->lock);
     g_autoptr(ObjectFile) file =
-        node->facts.kind == NODE_FILE && node->file != NULL ? object_file_ref(node->file) : NULL;
+        node->kind == NODE_FILE && node->file != NULL ? object_file_ref(node->file) : NULL;
     entry_facts_to_attributes(&node->facts, &attributes);
     lock_release(&tree->lock);
     if (file == NULL)
@@ -231,7 +230,7 @@ check_name(Storage *storage, const char *name, GError **error)
 static gboolean
 begin_change(Tree *tree, Call *call, Node *node, const char *name, ObjectInfo *info, GError **error)
 {
-    if (node->facts.kind == NODE_CONTAINER) {
+    if (node->kind == NODE_CONTAINER) {
         g_set_error(error, STORAGEFS_ERROR, ERROR_UNSUPPORTED, "a container keeps no attributes");
         return FALSE;
     }

@@ -13,7 +13,7 @@ init_facts(Tree *tree, Node *node)
 {
     AttributeDefaults defaults;
     tree_core_get_defaults(tree, &defaults);
-    gboolean is_link = node->facts.kind == NODE_DEFAULT || node->facts.kind == NODE_LINK;
+    gboolean is_link = node->kind == NODE_DEFAULT || node->kind == NODE_LINK;
     node->facts.mode = (guint16)(is_link ? 0777 : defaults.folder_mode);
     node->facts.uid = defaults.uid;
     node->facts.gid = defaults.gid;
@@ -45,14 +45,14 @@ get_storage_locked(Tree *tree, Storage *storage) REQUIRES(tree->lock)
 {
     const char *name = storage_get_name(storage);
     Node *node = tree_core_find_locked(tree, tree->root, name);
-    if (node != NULL && node->facts.kind == NODE_STORAGE && node->folder->storage == storage)
+    if (node != NULL && node->kind == NODE_STORAGE && node->folder->storage == storage)
         return node;
     if (node != NULL)
         tree_core_detach_locked(tree, node, NODE_UNLINKED);
     node = tree_core_attach_locked(tree, tree->root, name, NODE_STORAGE);
     node->folder->storage = storage_ref(storage);
     if (storage_is_file_system(storage))
-        node->flags |= NODE_IN_FILES;
+        node->is_in_files = TRUE;
     init_facts(tree, node);
     return node;
 }
@@ -74,7 +74,7 @@ lookup_link(Tree *tree, const char *name, TreeEntry *out)
 {
     lock_acquire(&tree->lock);
     Node *node = tree_core_find_locked(tree, tree->root, name);
-    gboolean found = node != NULL && node->facts.kind == NODE_LINK;
+    gboolean found = node != NULL && node->kind == NODE_LINK;
     if (found)
         tree_core_fill_entry_locked(tree, node, out);
     lock_release(&tree->lock);
@@ -114,8 +114,7 @@ lookup(Tree *tree, Call *call, Node *parent, const char *name, TreeEntry *out, g
 static gboolean
 stat_ready(Tree *tree, Node *node, FileHandle *handle, struct stat *out, gint64 *out_valid_us)
 {
-    g_autofree char *target =
-        node->facts.kind == NODE_DEFAULT ? storage_set_get_default_name(tree->set) : NULL;
+    g_autofree char *target = node->kind == NODE_DEFAULT ? storage_set_get_default_name(tree->set) : NULL;
     lock_acquire(&tree->lock);
     if (target != NULL)
         node->facts.size_bytes = strlen(target);
@@ -136,9 +135,9 @@ static gboolean
 read_symlink(Tree *tree, Call *call, Node *node, char **out_target, GError **error)
 {
     g_autofree char *target = NULL;
-    if (node->facts.kind == NODE_DEFAULT) {
+    if (node->kind == NODE_DEFAULT) {
         target = storage_set_get_default_name(tree->set);
-    } else if (node->facts.kind == NODE_LINK) {
+    } else if (node->kind == NODE_LINK) {
         lock_acquire(&tree->lock);
         target = g_strdup(node->target);
         lock_release(&tree->lock);
@@ -259,7 +258,7 @@ static Node *
 find_link_locked(Tree *tree, const char *name) REQUIRES(tree->lock)
 {
     Node *node = tree_core_find_locked(tree, tree->root, name);
-    return node != NULL && node->facts.kind == NODE_LINK ? node : NULL;
+    return node != NULL && node->kind == NODE_LINK ? node : NULL;
 }
 
 static gboolean
@@ -331,7 +330,7 @@ stat_filesystem(Tree *tree, Node *node, struct statvfs *out, GError **error)
 static void
 collect_storage(gpointer data, Node *node)
 {
-    if (node->facts.kind == NODE_STORAGE)
+    if (node->kind == NODE_STORAGE)
         g_ptr_array_add(data, node);
 }
 

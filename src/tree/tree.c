@@ -139,7 +139,7 @@ tree_get_lane(Tree *tree, Node *node)
 gboolean
 tree_is_local(Node *node)
 {
-    return (node->flags & NODE_IN_FILES) != 0;
+    return node->is_in_files;
 }
 
 Call *
@@ -161,20 +161,18 @@ tree_describe(Tree *tree, Node *node)
 }
 
 static gboolean
-fail_missing(Node *node, ErrorCode code, GError **error)
+fail_missing(Tree *tree, Node *node, ErrorCode code, GError **error)
 {
-    g_set_error(error, STORAGEFS_ERROR, code, "%s does not offer this",
-                node->parent != NULL ? node->name : "/");
-    return FALSE;
+    return tree_core_fail(tree, node, code, "does not offer this", error);
 }
 
 /* Names come from the kernel, but a directory's operations are only for directories. */
 static gboolean
-check_parent(Node *parent, GError **error)
+check_parent(Tree *tree, Node *parent, GError **error)
 {
     if (node_is_directory(parent))
         return TRUE;
-    return fail_missing(parent, ERROR_NOT_FOLDER, error);
+    return fail_missing(tree, parent, ERROR_NOT_FOLDER, error);
 }
 
 TreeReady
@@ -191,7 +189,7 @@ tree_lookup(Tree *tree, Call *call, Node *parent, const char *name, TreeEntry *o
             gint64 *out_absent_valid_us, GError **error)
 {
     *out_absent_valid_us = 0;
-    return check_parent(parent, error) &&
+    return check_parent(tree, parent, error) &&
            tree_core_operations(parent)->lookup(tree, call, parent, name, out, out_absent_valid_us, error);
 }
 
@@ -215,7 +213,7 @@ tree_set_attributes(Tree *tree, Call *call, Node *node, FileHandle *handle, unsi
 {
     const TreeOperations *operations = tree_core_operations(node);
     if (operations->set_attributes == NULL)
-        return fail_missing(node, ERROR_NOT_PERMITTED, error);
+        return fail_missing(tree, node, ERROR_NOT_PERMITTED, error);
     return operations->set_attributes(tree, call, node, handle, valid, attributes, times, error) &&
            operations->stat(tree, call, node, handle, out, out_valid_us, error);
 }
@@ -231,7 +229,7 @@ tree_read_symlink(Tree *tree, Call *call, Node *node, char **out_target, GError 
 {
     const TreeOperations *operations = tree_core_operations(node);
     if (operations->read_symlink == NULL)
-        return fail_missing(node, ERROR_BAD_ARGUMENT, error);
+        return fail_missing(tree, node, ERROR_BAD_ARGUMENT, error);
     return operations->read_symlink(tree, call, node, out_target, error);
 }
 
@@ -239,7 +237,7 @@ gboolean
 tree_make_symlink(Tree *tree, Call *call, Node *parent, const char *name, const char *target, uid_t uid,
                   gid_t gid, TreeEntry *out, GError **error)
 {
-    return check_parent(parent, error) &&
+    return check_parent(tree, parent, error) &&
            tree_core_operations(parent)->make_symlink(tree, call, parent, name, target, uid, gid, out, error);
 }
 
@@ -257,7 +255,7 @@ tree_open(Tree *tree, Call *call, Node *node, int flags, FileHandle **out_handle
 {
     const TreeOperations *operations = tree_core_operations(node);
     if (node_is_directory(node) || operations->open == NULL)
-        return fail_missing(node, node_is_directory(node) ? ERROR_IS_FOLDER : ERROR_LOOP, error);
+        return fail_missing(tree, node, node_is_directory(node) ? ERROR_IS_FOLDER : ERROR_LOOP, error);
     return operations->open(tree, call, node, flags, out_handle, out_keep_cache, error);
 }
 
@@ -284,8 +282,9 @@ tree_create(Tree *tree, Call *call, Node *parent, const char *name, int flags, m
             gid_t gid, TreeEntry *out, FileHandle **out_handle, GError **error)
 {
     FileAttributes made = make_attributes(mode, uid, gid);
-    return check_parent(parent, error) && tree_core_operations(parent)->create(
-                                              tree, call, parent, name, flags, &made, out, out_handle, error);
+    return check_parent(tree, parent, error) &&
+           tree_core_operations(parent)->create(tree, call, parent, name, flags, &made, out, out_handle,
+                                                error);
 }
 
 void
@@ -298,21 +297,21 @@ gboolean
 tree_make_directory(Tree *tree, Call *call, Node *parent, const char *name, mode_t mode, uid_t uid, gid_t gid,
                     TreeEntry *out, GError **error)
 {
-    return check_parent(parent, error) &&
+    return check_parent(tree, parent, error) &&
            tree_core_operations(parent)->make_directory(tree, call, parent, name, mode, uid, gid, out, error);
 }
 
 gboolean
 tree_remove_directory(Tree *tree, Call *call, Node *parent, const char *name, GError **error)
 {
-    return check_parent(parent, error) &&
+    return check_parent(tree, parent, error) &&
            tree_core_operations(parent)->remove_directory(tree, call, parent, name, error);
 }
 
 gboolean
 tree_unlink(Tree *tree, Call *call, Node *parent, const char *name, GError **error)
 {
-    return check_parent(parent, error) &&
+    return check_parent(tree, parent, error) &&
            tree_core_operations(parent)->unlink(tree, call, parent, name, error);
 }
 
@@ -320,7 +319,7 @@ gboolean
 tree_rename(Tree *tree, Call *call, Node *parent, const char *name, Node *new_parent, const char *new_name,
             unsigned flags, GError **error)
 {
-    return check_parent(parent, error) && check_parent(new_parent, error) &&
+    return check_parent(tree, parent, error) && check_parent(tree, new_parent, error) &&
            tree_core_operations(parent)->rename(tree, call, parent, name, new_parent, new_name, flags, error);
 }
 
@@ -329,7 +328,7 @@ tree_get_xattr(Tree *tree, Call *call, Node *node, const char *name, GBytes **ou
 {
     const TreeOperations *operations = tree_core_operations(node);
     if (operations->get_xattr == NULL)
-        return fail_missing(node, ERROR_UNSUPPORTED, error);
+        return fail_missing(tree, node, ERROR_UNSUPPORTED, error);
     return operations->get_xattr(tree, call, node, name, out_value, error);
 }
 
@@ -349,7 +348,7 @@ tree_set_xattr(Tree *tree, Call *call, Node *node, const char *name, const void 
 {
     const TreeOperations *operations = tree_core_operations(node);
     if (operations->set_xattr == NULL)
-        return fail_missing(node, ERROR_UNSUPPORTED, error);
+        return fail_missing(tree, node, ERROR_UNSUPPORTED, error);
     g_autoptr(GBytes) bytes = g_bytes_new(value, length_bytes);
     return operations->set_xattr(tree, call, node, name, bytes, flags, error);
 }
@@ -359,7 +358,7 @@ tree_remove_xattr(Tree *tree, Call *call, Node *node, const char *name, GError *
 {
     const TreeOperations *operations = tree_core_operations(node);
     if (operations->remove_xattr == NULL)
-        return fail_missing(node, ERROR_UNSUPPORTED, error);
+        return fail_missing(tree, node, ERROR_UNSUPPORTED, error);
     return operations->remove_xattr(tree, call, node, name, error);
 }
 

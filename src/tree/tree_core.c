@@ -43,7 +43,7 @@ tree_core_now(void)
 const TreeOperations *
 tree_core_operations(Node *node)
 {
-    switch ((NodeKind)node->facts.kind) {
+    switch ((NodeKind)node->kind) {
     case NODE_ROOT:
     case NODE_DEFAULT:
     case NODE_LINK:
@@ -51,7 +51,7 @@ tree_core_operations(Node *node)
     case NODE_STORAGE:
         return &containers_operations;
     default:
-        return node->flags & NODE_IN_FILES ? &files_operations : &objects_operations;
+        return node->is_in_files ? &files_operations : &objects_operations;
     }
 }
 
@@ -78,7 +78,7 @@ free_node_locked(Tree *tree, Node *node)
     if (!(node->flags & NODE_DETACHED))
         node_table_remove(&tree->table, node);
     detail_cache_drop(&tree->details, node);
-    if (node->facts.kind == NODE_STORAGE && node->folder->storage != NULL)
+    if (node->kind == NODE_STORAGE && node->folder->storage != NULL)
         g_ptr_array_add(tree->garbage, g_steal_pointer(&node->folder->storage));
     node_free(node);
 }
@@ -99,7 +99,7 @@ tree_core_detach_locked(Tree *tree, Node *node, guint32 flags)
 {
     if (!(node->flags & NODE_DETACHED))
         node_table_remove(&tree->table, node);
-    node->flags |= NODE_DETACHED | flags;
+    node->flags |= (guint16)(NODE_DETACHED | flags);
     tree_core_collect_locked(tree, node);
 }
 
@@ -147,20 +147,20 @@ tree_core_get_freshness_us(Node *node)
 gboolean
 tree_core_is_dirty(Node *node)
 {
-    return node->facts.kind == NODE_FILE && node->file != NULL && object_file_is_dirty(node->file);
+    return node->kind == NODE_FILE && node->file != NULL && object_file_is_dirty(node->file);
 }
 
 gint64
 tree_core_get_valid_us(Node *node, gint64 now_us)
 {
     gint64 freshness_us = tree_core_get_freshness_us(node);
-    if (node->facts.kind == NODE_ROOT || node->facts.kind == NODE_STORAGE)
+    if (node->kind == NODE_ROOT || node->kind == NODE_STORAGE)
         return ROOT_VALID_US;
-    if (node->facts.kind == NODE_DEFAULT || node->facts.kind == NODE_LINK)
+    if (node->kind == NODE_DEFAULT || node->kind == NODE_LINK)
         return 0;
     if (tree_core_is_dirty(node))
         return MAX(freshness_us, 1);
-    if (node->facts.kind == NODE_CONTAINER)
+    if (node->kind == NODE_CONTAINER)
         freshness_us *= CONTAINER_PATIENCE;
     return MAX(node->facts.known_at_us + freshness_us - now_us, 0);
 }
@@ -179,7 +179,7 @@ tree_core_fill_stat_locked(Tree *tree, Node *node, struct stat *out)
 {
     FileAttributes attributes;
     entry_facts_to_attributes(&node->facts, &attributes);
-    if (node->facts.kind == NODE_FILE && node->file != NULL) {
+    if (node->kind == NODE_FILE && node->file != NULL) {
         object_file_get_attributes(node->file, &attributes);
         attributes.mode = S_IFREG | (attributes.mode & 07777);
     }
@@ -206,15 +206,14 @@ tree_core_fill_entry_locked(Tree *tree, Node *node, TreeEntry *out)
     tree_core_fill_stat_locked(tree, node, &out->stat);
     out->entry_valid_us = tree_core_get_valid_us(node, tree_core_now());
     /* A file system's container is looked up by name alone: its attributes are the directory's own. */
-    gboolean known = tree_core_has_attributes(node) &&
-                     !(node->facts.kind == NODE_CONTAINER && node->flags & NODE_IN_FILES);
+    gboolean known = tree_core_has_attributes(node) && !(node->kind == NODE_CONTAINER && node->is_in_files);
     out->attributes_valid_us = known ? out->entry_valid_us : 0;
 }
 
 void
 tree_core_confirm_locked(Node *directory, gint64 now_us)
 {
-    for (; directory != NULL && directory->facts.kind >= NODE_CONTAINER; directory = directory->parent)
+    for (; directory != NULL && directory->kind >= NODE_CONTAINER; directory = directory->parent)
         directory->facts.known_at_us = MAX(directory->facts.known_at_us, now_us);
 }
 
@@ -340,6 +339,14 @@ tree_core_end_task(Tree *tree)
     tree->tasks--;
     tree_core_wake_locked(tree);
     lock_release(&tree->lock);
+}
+
+gboolean
+tree_core_fail(Tree *tree, Node *node, ErrorCode code, const char *why, GError **error)
+{
+    g_autofree char *path = tree_describe(tree, node);
+    g_set_error(error, STORAGEFS_ERROR, (int)code, "%s %s", path, why);
+    return FALSE;
 }
 
 gboolean

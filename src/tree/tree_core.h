@@ -126,5 +126,8 @@ void tree_core_wake_locked(Tree *tree) REQUIRES(tree->lock);
 gboolean tree_core_begin_task_locked(Tree *tree) REQUIRES(tree->lock);
 void tree_core_end_task(Tree *tree) EXCLUDES(tree->lock);
 
+/* Sets *error to "PATH why". Always FALSE. */
+gboolean tree_core_fail(Tree *tree, Node *node, ErrorCode code, const char *why, GError **error)
+    EXCLUDES(tree->lock);
 /* FALSE with READ_ONLY where nothing may be changed. */
 gboolean tree_core_check_writable(Tree *tree, Node *node, GError **error);

@@ -20,10 +20,8 @@ struct DirectoryHandle {
 gboolean
 tree_open_directory(Tree *tree, Call *call, Node *node, DirectoryHandle **out_handle, GError **error)
 {
-    if (!node_is_directory(node)) {
-        g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_FOLDER, "%s is not a directory", node->name);
-        return FALSE;
-    }
+    if (!node_is_directory(node))
+        return tree_core_fail(tree, node, ERROR_NOT_FOLDER, "is not a directory", error);
     Listing *listing = NULL;
     if (!tree_core_operations(node)->open_listing(tree, call, node, &listing, error))
         return FALSE;
@@ -50,9 +48,9 @@ static mode_t
 type_of(Tree *tree, const DirectoryHandle *handle, const EntryFacts *facts, const Node *node)
 {
     if (node != NULL)
-        return entry_facts_type((NodeKind)node->facts.kind);
+        return entry_facts_type((NodeKind)node->kind);
     Storage *storage = node_get_storage(handle->node);
-    if (handle->node->flags & NODE_IN_FILES)
+    if (handle->node->is_in_files)
         return facts->flags & FACT_EXACT || facts->size_bytes > 0 ? entry_facts_type((NodeKind)facts->kind)
                                                                   : 0;
     if (storage != NULL && storage_get_settings(storage)->exact_attributes && entry_facts_is_ambiguous(facts))

@@ -6,26 +6,30 @@
 #include <string.h>
 
 typedef struct {
-    Tree *tree;
     const Node *top;
-} Refresh;
+    GPtrArray *nodes;
+} Below;
+
+static void
+collect_below(gpointer data, Node *node)
+{
+    Below *below = data;
+    if (node_is_below(node, below->top))
+        g_ptr_array_add(below->nodes, node);
+}
 
 /* What is written here and not published stays: it is known nowhere else. */
 static void
-forget_known(gpointer data, Node *node)
+forget_known_locked(Tree *tree, Node *node) REQUIRES(tree->lock)
 {
-    Refresh *refresh = data;
-    if (!node_is_below(node, refresh->top))
-        return;
     node->facts.known_at_us = 0;
     if (node_is_directory(node)) {
         listing_chain_expire(node->folder->listings);
         g_clear_pointer(&node->folder->absent, g_hash_table_unref);
     } else {
-        detail_cache_drop(&refresh->tree->details, node);
+        detail_cache_drop(&tree->details, node);
     }
-    if (node->parent != NULL)
-        tree_core_announce_entry_locked(refresh->tree, node->parent, node->name);
+    tree_core_announce_entry_locked(tree, node->parent, node->name);
 }
 
 /* The deepest Node on the way that is known; what lies below an unknown one is not known either. */
@@ -65,9 +69,12 @@ tree_refresh(Tree *tree, const char *path, GError **error)
     g_auto(GStrv) parts = g_strsplit(path, "/", -1);
     if (!check_storage(tree, parts, error))
         return FALSE;
+    g_autoptr(GPtrArray) nodes = g_ptr_array_new();
     lock_acquire(&tree->lock);
-    Refresh refresh = {tree, find_top_locked(tree, parts)};
-    node_table_foreach(&tree->table, forget_known, &refresh);
+    Below below = {find_top_locked(tree, parts), nodes};
+    node_table_foreach(&tree->table, collect_below, &below);
+    for (guint i = 0; i < nodes->len; i++)
+        forget_known_locked(tree, g_ptr_array_index(nodes, i));
     lock_release(&tree->lock);
     tree_core_flush(tree);
     return TRUE;

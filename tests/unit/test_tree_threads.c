@@ -1,0 +1,178 @@
+/* The tree used by many threads at once, as the kernel does: for ThreadSanitizer, and for what must hold at
+ * the end. */
+#include "tests/unit/tree_fixture.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#define THREADS 6u
+#define ROUNDS 60u
+#define KEYS "freshness = 0.002\netags = counter\npage_limit = 7\nfolders = yes\n"
+
+typedef struct {
+    TreeFixture *fixture;
+    guint number;
+    Node *directory; /* shared by all */
+} Worker;
+
+static Node *
+look_up(Worker *worker, const char *name)
+{
+    TreeEntry entry;
+    gint64 valid_us;
+    g_autoptr(GError) error = NULL;
+    Tree *tree = worker->fixture->tree;
+    if (tree_lookup_ready(tree, worker->directory, name, &entry, &valid_us) == TREE_ANSWERED)
+        return entry.node;
+    if (tree_lookup(tree, NULL, worker->directory, name, &entry, &valid_us, &error))
+        return entry.node;
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_NOT_FOUND);
+    return NULL;
+}
+
+static void
+write_file(Worker *worker, const char *name)
+{
+    TreeEntry entry;
+    FileHandle *handle = NULL;
+    g_autoptr(GError) error = NULL;
+    Tree *tree = worker->fixture->tree;
+    if (!tree_create(tree, NULL, worker->directory, name, O_RDWR | O_CREAT, 0644, 0, 0, &entry, &handle,
+                     &error))
+        return;
+    handle->operations->write(handle, NULL, 0, "hello", 5, NULL);
+    handle->operations->flush(handle, NULL, TRUE, NULL);
+    tree_release(tree, NULL, entry.node, handle);
+    tree_forget(tree, entry.node, 1);
+}
+
+static void
+read_file(Worker *worker, const char *name)
+{
+    Node *node = look_up(worker, name);
+    FileHandle *handle = NULL;
+    gboolean keep;
+    if (node == NULL)
+        return;
+    if (tree_open(worker->fixture->tree, NULL, node, O_RDONLY, &handle, &keep, NULL)) {
+        g_auto(ReadVector) vector;
+        read_vector_init(&vector);
+        handle->operations->read(handle, NULL, 0, 100, &vector, NULL);
+        tree_release(worker->fixture->tree, NULL, node, handle);
+    }
+    struct stat attributes;
+    gint64 valid_us;
+    tree_stat(worker->fixture->tree, NULL, node, NULL, &attributes, &valid_us, NULL);
+    tree_forget(worker->fixture->tree, node, 1);
+}
+
+static void
+read_directory(Worker *worker)
+{
+    DirectoryHandle *handle = NULL;
+    Tree *tree = worker->fixture->tree;
+    guint64 offset = 0;
+    gboolean end = FALSE;
+    g_assert_true(tree_open_directory(tree, NULL, worker->directory, &handle, NULL));
+    while (!end) {
+        DirectoryItem item;
+        TreeEntry entry;
+        if (!tree_directory_next(tree, NULL, handle, offset, &item, &end, NULL))
+            break;
+        if (!end && tree_directory_take(tree, handle, &item, &entry))
+            tree_forget(tree, entry.node, 1);
+        offset = item.next_offset;
+    }
+    tree_close_directory(tree, handle);
+}
+
+static gpointer
+run_worker(gpointer data)
+{
+    Worker *worker = data;
+    Tree *tree = worker->fixture->tree;
+    for (guint round = 0; round < ROUNDS; round++) {
+        g_autofree char *own = g_strdup_printf("own-%u-%u", worker->number, round % 5);
+        g_autofree char *other = g_strdup_printf("own-%u-%u", (worker->number + 1) % THREADS, round % 5);
+        g_autofree char *shared = g_strdup_printf("shared-%u", round % 3);
+        write_file(worker, round % 2 != 0 ? own : shared);
+        read_file(worker, other);
+        read_file(worker, shared);
+        if (round % 7 == 0)
+            read_directory(worker);
+        if (round % 5 == 4)
+            tree_unlink(tree, NULL, worker->directory, own, NULL);
+        if (round % 11 == 10)
+            tree_rename(tree, NULL, worker->directory, own, worker->directory, shared, 0, NULL);
+        if (round % 13 == 12)
+            tree_refresh(tree, "", NULL);
+    }
+    return NULL;
+}
+
+static void
+test_mixed(TreeFixture *fixture, gconstpointer keys)
+{
+    GThread *threads[THREADS];
+    Worker workers[THREADS];
+    Node *directory = tree_fixture_mkdir(fixture, fixture->container, "d");
+    for (guint i = 0; i < THREADS; i++) {
+        workers[i] = (Worker){fixture, i, directory};
+        threads[i] = g_thread_new("worker", run_worker, &workers[i]);
+    }
+    for (guint i = 0; i < THREADS; i++)
+        g_thread_join(threads[i]);
+    /* What is listed can be read; what was written last is whole. */
+    g_autofree char *names = tree_fixture_list(fixture, directory);
+    g_auto(GStrv) parts = g_strsplit(names, " ", -1);
+    for (guint i = 0; parts[i] != NULL && parts[i][0] != '\0'; i++)
+        tree_fixture_assert_content(fixture, directory, parts[i], "hello");
+    tree_fixture_forget(fixture, directory);
+    /* Nothing that was forgotten stays: the root is not counted, s and s/c have a look-up. */
+    TreeStatistics statistics;
+    tree_get_statistics(fixture->tree, &statistics);
+    g_assert_cmpuint(statistics.nodes, ==, 2);
+}
+
+/* Many threads look at many names of one directory at the same time: one listing serves them all. */
+static gpointer
+look_at_all(gpointer data)
+{
+    Worker *worker = data;
+    for (guint i = 0; i < 50; i++) {
+        g_autofree char *name = g_strdup_printf("missing-%u-%u", worker->number, i);
+        g_assert_null(look_up(worker, name));
+    }
+    return NULL;
+}
+
+static void
+test_one_listing(TreeFixture *fixture, gconstpointer keys)
+{
+    GThread *threads[THREADS];
+    Worker workers[THREADS];
+    MemoryFault slow = {.operation = MEMORY_LIST_OBJECTS, .delay_us = 50000};
+    tree_fixture_store(fixture, "a", "content", NULL);
+    g_free(tree_fixture_list(fixture, fixture->container));
+    tree_fixture_grow_old(fixture);
+    tree_fixture_assert_absent(fixture, fixture->container, "first");
+    memory_fault_reset_counts(fixture->memory);
+    memory_fault_add(fixture->memory, &slow);
+    for (guint i = 0; i < THREADS; i++) {
+        workers[i] = (Worker){fixture, i, fixture->container};
+        threads[i] = g_thread_new("worker", look_at_all, &workers[i]);
+    }
+    for (guint i = 0; i < THREADS; i++)
+        g_thread_join(threads[i]);
+    tree_fixture_assert_requests(fixture, "list 1");
+    memory_fault_clear(fixture->memory);
+}
+
+int
+main(int argc, char *argv[])
+{
+    g_test_init(&argc, &argv, NULL);
+    tree_fixture_add("/tree/threads/mixed", test_mixed, KEYS);
+    tree_fixture_add("/tree/threads/one-listing", test_one_listing, TREE_FIXTURE_FRESH);
+    return g_test_run();
+}
