@@ -187,25 +187,29 @@ object_version_place_clear(ObjectVersionPlace *place)
     g_clear_pointer(&place->etag, g_free);
 }
 
+/* Both ways of one exchange: what was there is freed when the lock is free. */
+static void
+swap(char **a, char **b)
+{
+    char *kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
 void
 object_version_move(ObjectVersion *version, const char *container, const char *key, const char *etag)
 {
-    g_autofree char *old_container = g_strdup(container), *old_key = g_strdup(key), *old_etag = NULL;
+    ObjectVersionPlace place = {g_strdup(container), g_strdup(key), g_strdup(etag), 0};
     lock_acquire(&version->table->lock);
     leave_locked(version);
-    char *kept = version->container;
-    version->container = old_container;
-    old_container = kept;
-    kept = version->key;
-    version->key = old_key;
-    old_key = kept;
-    if (etag != NULL) {
-        old_etag = version->etag;
-        version->etag = g_strdup(etag);
-    }
+    swap(&version->container, &place.container);
+    swap(&version->key, &place.key);
+    if (etag != NULL)
+        swap(&version->etag, &place.etag);
     version->moves++;
     enter_locked(version);
     lock_release(&version->table->lock);
+    object_version_place_clear(&place);
 }
 
 static gboolean

@@ -27,7 +27,8 @@ const char *stream_upload_get_id(ObjectFile *file);     /* borrowed, while the p
 gboolean stream_upload_has_time(ObjectFile *file);      /* began with an mtime somebody asked for */
 Metadata *stream_upload_get_metadata(ObjectFile *file); /* what it began with, borrowed */
 const char *stream_upload_get_content_type(ObjectFile *file);
-gboolean stream_upload_is_sent(gconstpointer file, guint index); /* for upload_plan.h */
+/* For upload_plan.h: data is the file. */
+gboolean stream_upload_is_sent(gconstpointer data, guint index);
 const UploadPart *stream_upload_get_part(ObjectFile *file, guint index);
 /* It was committed: nothing to abort. */
 void stream_upload_finish(ObjectFile *file);
