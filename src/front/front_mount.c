@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -28,8 +29,9 @@ unmount(const char *mount_point)
 gboolean
 front_mount_clear_dead(const char *mount_point, GError **error)
 {
-    struct stat attributes;
-    for (int i = 0; i < 16 && stat(mount_point, &attributes) != 0 && errno == ENOTCONN; i++)
+    /* stat() may be answered from what the kernel still remembers of a dead mount. */
+    struct statvfs statistics;
+    for (int i = 0; i < 16 && statvfs(mount_point, &statistics) != 0 && errno == ENOTCONN; i++)
         if (!unmount(mount_point))
             return error_set_errno(error, errno, "cannot unmount the dead mount at %s", mount_point);
     return TRUE;

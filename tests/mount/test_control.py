@@ -135,7 +135,7 @@ def test_umount_says_who_is_in_the_way(local):
 def test_dead_mount_is_cleared(local):
     local.kill(clear=False)
     with pytest.raises(OSError) as caught:
-        os.stat(local.point)
+        os.statvfs(local.point)
     assert caught.value.errno == errno.ENOTCONN
     local.start()
     assert local.default() == "first"
