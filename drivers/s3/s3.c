@@ -26,6 +26,7 @@ s3_close(DriverInstance *instance)
     g_clear_pointer(&s3->direct, http_client_free);
     g_clear_pointer(&s3->http, http_client_free);
     g_clear_pointer(&s3->options, s3_options_free);
+    g_free(s3->probe_key);
     g_free(s3);
 }
 
@@ -59,6 +60,8 @@ s3_open(const char *driver_name, ConfigSection *section, GError **error)
     S3CredentialSource source = {s3->options, s3->http, s3->direct};
     s3->credentials = s3_credential_store_new(&source);
     s3->learned = s3_learned_new(s3->options);
+    g_autofree char *random = g_uuid_string_random();
+    s3->probe_key = g_strconcat(".storagefs-probe-", random, NULL);
     return &s3->base;
 }
 

@@ -159,7 +159,9 @@ read_object(Reading *reading, const XmlNode *contents, GError **error)
         (void)http_parse_date(modified, &info.mtime_ns);
     if (reading->query->want_metadata && reading->s3->options->metadata_in_listings)
         read_metadata(contents, page, &info);
-    g_array_append_val(page->objects, info);
+    /* A probe that runs is not the user's business. */
+    if (!g_str_has_prefix(key, reading->s3->probe_key))
+        g_array_append_val(page->objects, info);
     raise_last(reading, key);
     return TRUE;
 }

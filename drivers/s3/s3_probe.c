@@ -235,12 +235,11 @@ probe_delete(Probe *probe)
 static void
 probe_conditions(S3 *s3, Call *call, const char *container)
 {
-    g_autofree char *random = g_uuid_string_random();
     g_auto(Probe) probe = {.s3 = s3,
                            .call = call,
                            .container = container,
-                           .key = g_strconcat(".storagefs-probe-", random, NULL),
-                           .copy_key = g_strconcat(".storagefs-probe-", random, "-copy", NULL)};
+                           .key = g_strdup(s3->probe_key),
+                           .copy_key = g_strconcat(s3->probe_key, "-copy", NULL)};
     /* Where nothing may be written nothing has to be known. */
     if (probe_absent(&probe, NULL)) {
         probe_etag(&probe);

@@ -23,6 +23,7 @@ typedef struct {
     HttpClient *http, *direct; /* direct: for the machine's own addresses */
     S3CredentialStore *credentials;
     S3Learned *learned;
+    char *probe_key; /* name of the probe's objects, unique to this instance; listings leave them out */
 } S3;
 
 typedef struct {

@@ -1,6 +1,7 @@
 /* Listings: both versions, encoding, order, and servers that lie. */
 #include "drivers/s3/s3.h"
 #include "drivers/s3/s3_list.h"
+#include "drivers/s3/s3_request.h"
 #include "tests/unit/s3_fixture.h"
 
 #include <string.h>
@@ -83,6 +84,27 @@ test_version_1(void)
     g_assert_no_error(error);
     g_assert_null(third.next);
     g_assert_cmpuint(raw_server_count(server, "list-type"), ==, 0);
+    instance->driver->close(instance);
+}
+
+/* Our own probe's objects are left out, those of another instance are the user's to see. */
+static void
+test_own_probe(void)
+{
+    S3Reply replies[] = {{.status = "200 OK", .times = 1}, {0}};
+    g_autoptr(RawServer) server = s3_fixture_serve(replies);
+    DriverInstance *instance = s3_fixture_open_at(server, "s3_other", "");
+    g_autofree char *body = g_strdup_printf(LIST(KEY(".storagefs-probe-") KEY("%s") KEY("%s-copy") KEY("a")),
+                                            ((S3 *)instance)->probe_key, ((S3 *)instance)->probe_key);
+    replies[0].body = body;
+    g_autoptr(GError) error = NULL;
+    g_auto(ListPage) page = {0};
+    ListQuery query = {.prefix = ""};
+    g_assert_true(list(instance, &query, &page, &error));
+    g_assert_no_error(error);
+    g_assert_cmpuint(page.objects->len, ==, 2);
+    g_assert_cmpstr(get_object(&page, 0)->key, ==, ".storagefs-probe-");
+    g_assert_cmpstr(get_object(&page, 1)->key, ==, "a");
     instance->driver->close(instance);
 }
 
@@ -256,6 +278,7 @@ main(int argc, char **argv)
     s3_fixture_isolate();
     g_test_add_func("/s3/list/version-2", test_version_2);
     g_test_add_func("/s3/list/version-1", test_version_1);
+    g_test_add_func("/s3/list/own-probe", test_own_probe);
     g_test_add_func("/s3/list/encoding", test_encoding);
     g_test_add_func("/s3/list/minio-metadata", test_minio_metadata);
     g_test_add_func("/s3/list/lies", test_lies);
