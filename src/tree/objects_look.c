@@ -355,18 +355,18 @@ take_fetched_locked(Tree *tree, Node *parent, const char *name, const ObjectsFet
     return objects_apply_locked(tree, parent, name, &fetched->facts, &fetched->info);
 }
 
+/* TRUE when what is known answers; then *out_node is a reference or NULL. */
 static gboolean
-answer_known(Tree *tree, Node *parent, const char *name, LookDepth depth, gint64 now_us, Node **out_node)
+answer_locked(Tree *tree, Node *parent, const char *name, LookDepth depth, gint64 now_us, Node **out_node)
+    REQUIRES(tree->lock)
 {
     gint64 ignored;
     Node *node = NULL;
-    lock_acquire(&tree->lock);
     TreeReady ready = objects_known_locked(tree, parent, name, depth, TRUE, now_us, &node, &ignored);
     if (ready == TREE_ANSWERED)
         *out_node = tree_core_hold_locked(node);
     else if (ready == TREE_ABSENT)
         *out_node = NULL;
-    lock_release(&tree->lock);
     return ready != TREE_WOULD_WAIT;
 }
 
@@ -387,22 +387,35 @@ fetch_by_plan(Tree *tree, Call *call, Node *parent, const char *name, const Look
     return TRUE;
 }
 
-/* One round: TRUE with *out_done FALSE means look again. */
+/* By one listing for all who ask; it may turn out that it does not reach as far as this name. */
+static gboolean
+ask_by_listing(Tree *tree, Call *call, Node *parent, const char *name, LookDepth depth, gboolean *out_done,
+               Node **out_node, GError **error)
+{
+    gint64 started_us = 0;
+    if (!list_directory(tree, call, parent, &started_us, error))
+        return FALSE;
+    lock_acquire(&tree->lock);
+    *out_done = started_us != 0 && answer_locked(tree, parent, name, depth, started_us, out_node);
+    lock_release(&tree->lock);
+    return TRUE;
+}
+
+/* One round: TRUE with *out_done FALSE means look again. What is known and what is planned are one step: an
+ * answer that comes between them would be asked for twice. */
 static gboolean
 look_once(Tree *tree, Call *call, Node *parent, const char *name, LookDepth depth, guint *attempts,
           gboolean *out_done, Node **out_node, GError **error)
 {
     LookPlan plan = {0};
     lock_acquire(&tree->lock);
-    gboolean ok = plan_locked(tree, parent, name, depth, &plan, error);
+    *out_done = answer_locked(tree, parent, name, depth, tree_core_now(), out_node);
+    gboolean ok = *out_done || plan_locked(tree, parent, name, depth, &plan, error);
     if (ok && plan.should_wait)
         ok = tree_core_wait_locked(tree, call, error);
     lock_release(&tree->lock);
-    gint64 started_us = 0;
     if (ok && plan.should_list && depth != LOOK_DETAILS)
-        ok = list_directory(tree, call, parent, &started_us, error);
-    if (ok && started_us != 0)
-        *out_done = answer_known(tree, parent, name, depth, started_us, out_node);
+        ok = ask_by_listing(tree, call, parent, name, depth, out_done, out_node, error);
     if (ok && !plan.should_wait && !*out_done) {
         gboolean last = ++*attempts >= MAXIMUM_ATTEMPTS;
         ok = fetch_by_plan(tree, call, parent, name, &plan, last, out_done, out_node, error);
@@ -417,11 +430,8 @@ objects_look(Tree *tree, Call *call, Node *parent, const char *name, LookDepth d
 {
     gboolean done = FALSE, ok = TRUE;
     guint attempts = 0;
-    while (ok && !done) {
-        done = answer_known(tree, parent, name, depth, tree_core_now(), out_node);
-        if (!done)
-            ok = look_once(tree, call, parent, name, depth, &attempts, &done, out_node, error);
-    }
+    while (ok && !done)
+        ok = look_once(tree, call, parent, name, depth, &attempts, &done, out_node, error);
     tree_core_flush(tree);
     return ok;
 }

@@ -61,7 +61,7 @@ test_reopen_known(TreeFixture *fixture, gconstpointer keys)
     FileHandle *handle = NULL;
     tree_fixture_write(fixture, fixture->container, "file", "hello");
     Node *node = tree_fixture_lookup(fixture, fixture->container, "file");
-    tree_fixture_take_requests(fixture);
+    memory_fault_reset_counts(fixture->memory);
     g_assert_true(tree_open_ready(fixture->tree, node, O_RDONLY, &handle, &keep));
     tree_release(fixture->tree, NULL, node, handle);
     g_assert_true(tree_open_ready(fixture->tree, node, O_RDONLY, &handle, &keep));
