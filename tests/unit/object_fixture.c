@@ -97,6 +97,15 @@ object_fixture_close(FileHandle *handle)
 }
 
 void
+object_fixture_flush_and_close(FileHandle *handle)
+{
+    GError *error = NULL;
+    object_fixture_flush(handle, &error);
+    g_assert_no_error(error);
+    object_fixture_close(handle);
+}
+
+void
 object_fixture_write(FileHandle *handle, guint64 offset, const void *data, gsize length_bytes)
 {
     GError *error = NULL;
@@ -141,6 +150,13 @@ object_fixture_pattern(guint32 seed, gsize length_bytes)
         data[i] = (guint8)(state >> 24);
     }
     return data;
+}
+
+void
+object_fixture_write_forward(FileHandle *handle, const guint8 *data, gsize length_bytes, gsize piece)
+{
+    for (gsize done = 0; done < length_bytes; done += piece)
+        object_fixture_write(handle, done, data + done, MIN(piece, length_bytes - done));
 }
 
 typedef struct {

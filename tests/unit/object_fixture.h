@@ -30,6 +30,8 @@ gboolean object_fixture_flush(FileHandle *handle, GError **error);
 void object_fixture_close(FileHandle *handle);
 
 /* Each must succeed. */
+void object_fixture_flush_and_close(FileHandle *handle);
+void object_fixture_write_forward(FileHandle *handle, const guint8 *data, gsize length_bytes, gsize piece);
 void object_fixture_write(FileHandle *handle, guint64 offset, const void *data, gsize length_bytes);
 GBytes *object_fixture_read(FileHandle *handle, guint64 offset, gsize length_bytes);
 gboolean object_fixture_try_read(FileHandle *handle, guint64 offset, gsize length_bytes, GBytes **out,
