@@ -37,8 +37,9 @@ files_place_of(Tree *tree, FilesPlace *place, Node *node, GError **error)
     if (detached || node->kind != NODE_CONTAINER) {
         gboolean ok = !detached && node_place_init(&place->place, node->parent, node->name, error);
         lock_release(&tree->lock);
-        return detached ? tree_core_fail(tree, node, ERROR_NOT_FOUND, "was removed", error)
-                        : ok && reach(place);
+        if (detached)
+            tree_core_fail(tree, node, ERROR_NOT_FOUND, "was removed", error);
+        return ok && reach(place);
     }
     place->place.storage = storage_ref(node_get_storage(node));
     place->place.container = g_strdup(node->name);

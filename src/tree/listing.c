@@ -285,10 +285,10 @@ listing_append_page(Listing *listing, const ListPage *page, const char *prefix,
         const ObjectInfo *info =
             object < page->objects->len ? &g_array_index(page->objects, ObjectInfo, object) : NULL;
         const char *key = folder < page->prefixes->len ? g_ptr_array_index(page->prefixes, folder) : NULL;
-        gboolean is_object = key == NULL || (info != NULL && strcmp(info->key, key) <= 0);
+        gboolean is_object = info != NULL && (key == NULL || strcmp(info->key, key) <= 0);
         if (is_object && g_str_has_prefix(info->key, prefix))
             add_object(&reader, info);
-        else if (!is_object && g_str_has_prefix(key, prefix))
+        else if (!is_object && key != NULL && g_str_has_prefix(key, prefix))
             add_prefix(&reader, key);
         object += is_object;
         folder += !is_object;

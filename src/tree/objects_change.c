@@ -211,8 +211,10 @@ objects_find(Tree *tree, Call *call, Node *parent, const char *name, Node **out_
     lock_release(&tree->lock);
     if (node == NULL && !objects_look(tree, call, parent, name, LOOK_KIND, &node, error))
         return FALSE;
-    if (node == NULL)
-        return objects_fail_absent(tree, parent, name, error);
+    if (node == NULL) {
+        objects_fail_absent(tree, parent, name, error);
+        return FALSE;
+    }
     *out_node = node;
     return TRUE;
 }

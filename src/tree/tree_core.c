@@ -273,7 +273,7 @@ void
 tree_core_flush(Tree *tree)
 {
     g_autoptr(GArray) queue = NULL;
-    g_autoptr(GPtrArray) garbage = NULL;
+    GPtrArray *garbage = NULL;
     lock_acquire(&tree->lock);
     TreeObserver observer = tree->observer;
     gboolean has_observer = tree->has_observer;
@@ -288,6 +288,7 @@ tree_core_flush(Tree *tree)
     lock_release(&tree->lock);
     if (queue != NULL)
         give_out_all(tree, &observer, has_observer, queue);
+    g_clear_pointer(&garbage, g_ptr_array_unref);
 }
 
 static void
