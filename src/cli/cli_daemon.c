@@ -54,11 +54,14 @@ make_store(Daemon *daemon, const char *state_dir, GError **error)
 }
 
 static void
-make_tree(Daemon *daemon)
+make_tree(Daemon *daemon, const char *state_dir)
 {
     const CliOptions *options = &daemon->options->options;
-    TreeSettings settings = {
-        .uid = options->uid, .gid = options->gid, .umask = options->umask, .read_only = options->read_only};
+    TreeSettings settings = {.uid = options->uid,
+                             .gid = options->gid,
+                             .umask = options->umask,
+                             .read_only = options->read_only,
+                             .state_dir = state_dir};
     daemon->tree = tree_new(daemon->set, daemon->store, &settings);
 }
 
@@ -116,7 +119,7 @@ daemon_make(Daemon *daemon, GError **error)
     daemon->set = storage_set_new(daemon->settings, state_dir, daemon->options->accept_moved, error);
     if (daemon->set == NULL || !make_store(daemon, state_dir, error))
         return FALSE;
-    make_tree(daemon);
+    make_tree(daemon, state_dir);
     return make_front(daemon, error);
 }
 
