@@ -136,6 +136,29 @@ test_stat_ahead(TreeFixture *fixture, gconstpointer keys)
     tree_fixture_assert_requests(fixture, "list 1 stat 200");
 }
 
+static gpointer
+stat_second(gpointer data)
+{
+    TreeFixture *fixture = data;
+    tree_fixture_stat(fixture, fixture->container, "a001");
+    return NULL;
+}
+
+/* The second name in order already has others asked for beside it. */
+static void
+test_ahead_in_parallel(TreeFixture *fixture, gconstpointer keys)
+{
+    MemoryFault blocked = {.operation = MEMORY_STAT_OBJECT, .blocks = TRUE};
+    store_many(fixture, "a", 50);
+    g_free(tree_fixture_list(fixture, fixture->container));
+    tree_fixture_stat(fixture, fixture->container, "a000");
+    memory_fault_add(fixture->memory, &blocked);
+    GThread *reader = g_thread_new("reader", stat_second, fixture);
+    g_assert_true(memory_fault_wait_blocked(fixture->memory, 4, 20 * G_USEC_PER_SEC));
+    memory_fault_clear(fixture->memory);
+    g_thread_join(reader);
+}
+
 /* Scattered names are asked for one by one. */
 static void
 test_no_ahead(TreeFixture *fixture, gconstpointer keys)
@@ -286,6 +309,7 @@ main(int argc, char *argv[])
     tree_fixture_add("/tree/lookup/batch", test_batch, TREE_FIXTURE_FRESH "metadata_in_listings = yes\n");
     tree_fixture_add("/tree/lookup/etag-keeps", test_etag_keeps, NULL);
     tree_fixture_add("/tree/lookup/stat-ahead", test_stat_ahead, NULL);
+    tree_fixture_add("/tree/lookup/ahead-in-parallel", test_ahead_in_parallel, NULL);
     tree_fixture_add("/tree/lookup/no-ahead", test_no_ahead, NULL);
     tree_fixture_add("/tree/lookup/listing-mode", test_listing_mode, LISTING);
     tree_fixture_add("/tree/lookup/exact-mode", test_exact_mode, NULL);
