@@ -54,6 +54,7 @@ check_storage(const StorageSettings *settings, GError **error)
     storage_connect(storage);
     if (!storage_wait_connected(storage, call, error) || !print_containers(storage, call, error))
         return FALSE;
+    storage_try_conditions(storage, call);
     if (storage_is_file_system(storage))
         printf("  used in place, as the file system that it is\n");
     else

@@ -98,13 +98,11 @@ make_containers(Storage *storage, Call *call, GError **error)
     return FALSE;
 }
 
-/* A container that the configuration lets us write in, NULL when it names none. */
+/* A container that the configuration names, NULL when it names none. */
 static const char *
-get_writable_container(Storage *storage)
+get_named_container(Storage *storage)
 {
     const StorageSettings *settings = storage->settings;
-    if (settings->read_only)
-        return NULL;
     for (char **name = settings->create_containers; name && *name; name++) {
         if (!is_missing(storage, *name))
             return *name;
@@ -113,22 +111,32 @@ get_writable_container(Storage *storage)
 }
 
 static gboolean
-probe(Storage *storage, Call *call, const char *container, GError **error)
+ask(Storage *storage, Call *call, const char *container, GError **error)
 {
     const Driver *driver = storage->settings->driver;
     Capabilities found;
+    ContainerInfo info = {0};
+    if (!container)
+        return driver->probe(storage->instance, call, NULL, &found, error);
+    if (!driver->stat_container(storage->instance, call, container, &info, error))
+        return FALSE;
+    g_free(info.name);
+    return TRUE;
+}
+
+/* Only looks: what needs objects of our own waits for the first write. An account that may not list its
+ * containers is asked for one of those that are named. */
+static gboolean
+probe(Storage *storage, Call *call, GError **error)
+{
+    const char *container = get_named_container(storage);
     StorageAttempt attempt;
-    if (!driver->probe)
+    if (!storage->settings->driver->probe)
         return TRUE;
-    storage_attempt_begin_now(&attempt, storage, call, NULL);
-    while (!driver->probe(storage->instance, call, container, &found, &attempt.failure)) {
+    storage_attempt_begin_now(&attempt, storage, call, container);
+    while (!ask(storage, call, container, &attempt.failure)) {
         if (!storage_attempt_again(&attempt, error))
             return FALSE;
-    }
-    if (container) {
-        lock_acquire(&storage->lock);
-        storage->write_probed = TRUE;
-        lock_release(&storage->lock);
     }
     return storage_attempt_done(&attempt);
 }
@@ -159,7 +167,7 @@ run_connect(gpointer data)
     g_autoptr(GError) failure = NULL;
     g_autoptr(GError) probe_failure = NULL;
     gboolean made = make_containers(storage, call, &failure);
-    gboolean probed = probe(storage, call, get_writable_container(storage), &probe_failure);
+    gboolean probed = probe(storage, call, &probe_failure);
     finish(storage, probed,
            !probed ? g_steal_pointer(&probe_failure)
            : made  ? NULL
@@ -260,4 +268,13 @@ storage_await_conditions(Storage *storage, Call *call, const char *container, Ca
         lock_release(&storage->lock);
     }
     storage_get_capabilities(storage, out);
+}
+
+void
+storage_try_conditions(Storage *storage, Call *call)
+{
+    const char *container = get_named_container(storage);
+    Capabilities ignored;
+    if (container && !storage->settings->read_only)
+        storage_await_conditions(storage, call, container, &ignored);
 }
