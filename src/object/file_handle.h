@@ -11,6 +11,8 @@
 
 #include <glib.h>
 
+#define FILE_HANDLE_APPEND G_MAXUINT64
+
 typedef struct FileHandle FileHandle;
 
 typedef struct {
@@ -19,7 +21,9 @@ typedef struct {
                      GError **error);
     /* The same when it needs no waiting; FALSE (vector untouched) when it would. */
     gboolean (*read_ready)(FileHandle *handle, guint64 offset, gsize length_bytes, ReadVector *out);
-    /* All or nothing. With O_APPEND the offset is the file's end. Fails: NO_SPACE, TOO_LARGE, READ_ONLY. */
+    /* All or nothing. offset: FILE_HANDLE_APPEND is the file's end. The handle's O_APPEND says nothing here,
+     * because the kernel writes mapped pages back through any handle. Fails: NO_SPACE, TOO_LARGE, READ_ONLY.
+     */
     gboolean (*write)(FileHandle *handle, Call *call, guint64 offset, const void *data, gsize length_bytes,
                       GError **error);
     /* TRUE when a write of so many bytes would not wait (for a publication that runs, for part slots). */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* Reads until `length_bytes` or the end: a short answer of the kernel in between is no end of file. */
@@ -47,15 +48,18 @@ handle_write(FileHandle *handle, Call *call, guint64 offset, const void *data, g
              GError **error)
 {
     const guint8 *from = data;
+    gboolean append = offset == FILE_HANDLE_APPEND;
     while (length_bytes > 0) {
-        /* With O_APPEND on the descriptor pwrite(2) appends, as it should here. */
-        ssize_t n = pwrite(handle->fd, from, length_bytes, (off_t)offset);
+        const struct iovec piece = {(void *)from, length_bytes};
+        /* The descriptor itself does not append: pages that are written back have a place. */
+        ssize_t n = append ? pwritev2(handle->fd, &piece, 1, 0, RWF_APPEND)
+                           : pwrite(handle->fd, from, length_bytes, (off_t)offset);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             return error_set_errno(error, n < 0 ? errno : EIO, "write");
         from += n;
-        offset += (guint64)n;
+        offset += append ? 0 : (guint64)n;
         length_bytes -= (gsize)n;
     }
     return TRUE;

@@ -192,7 +192,7 @@ handle_write(FileHandle *handle, Call *call, guint64 offset, const void *data, g
     ObjectFile *file = of(handle)->file;
     if (!object_file_begin_change(file, call, error))
         return FALSE;
-    if (handle->flags & O_APPEND)
+    if (offset == FILE_HANDLE_APPEND)
         offset = extent_map_get_size(file->extents);
     gboolean ok = object_file_check_size(file, offset, length_bytes, error);
     if (ok)

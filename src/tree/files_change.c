@@ -15,8 +15,10 @@ wants_write(int flags)
 static gboolean
 open_place(FilesPlace *place, int flags, mode_t mode, int *out_fd, GError **error)
 {
-    return place->files->open_file(place->instance, place->place.container, place->place.key, flags, mode,
-                                   place->flat, out_fd, error);
+    /* Appending is said with each write (see FILE_HANDLE_APPEND), and what the kernel hands us is not aligned
+     * as O_DIRECT wants it. */
+    return place->files->open_file(place->instance, place->place.container, place->place.key,
+                                   flags & ~(O_APPEND | O_DIRECT), mode, place->flat, out_fd, error);
 }
 
 static gboolean
@@ -25,8 +27,6 @@ stat_place(FilesPlace *place, struct stat *out, GError **error)
     return place->files->stat_file(place->instance, place->place.container, place->place.key, out, error);
 }
 
-/* The kernel does O_APPEND's seeking itself by the size it knows; the descriptor must not do it again for the
- * positions the kernel sends, but others may append, so it stays. */
 gboolean
 files_open(Tree *tree, Call *call, Node *node, int flags, FileHandle **out_handle, gboolean *out_keep_cache,
            GError **error)

@@ -189,7 +189,7 @@ test_append_sends_the_end_only(ObjectFixture *fixture, gconstpointer keys)
     object_fixture_put(fixture, "log", data, size);
     g_autoptr(ObjectFile) file = object_fixture_look_up(fixture, "log");
     FileHandle *handle = object_file_open(file, O_WRONLY | O_APPEND);
-    object_fixture_write(handle, 0, data + size, 10);
+    object_fixture_write(handle, FILE_HANDLE_APPEND, data + size, 10);
     memory_fault_reset_counts(fixture->base.store);
     object_fixture_flush_and_close(handle);
     assert_calls(fixture, MEMORY_PUT_PART, 1);
