@@ -278,7 +278,7 @@ test_source_error_is_passed_on(Fixture *fixture, gconstpointer data)
 static void
 test_buffer_takes_what_fits(Fixture *fixture, gconstpointer data)
 {
-    char buffer[8] = "........";
+    char buffer[] = "........";
     g_auto(HttpResponse) exact = {0};
     g_auto(HttpResponse) cut = {0};
     g_auto(HttpResponse) refused = {0};
