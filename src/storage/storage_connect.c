@@ -103,7 +103,7 @@ static const char *
 get_named_container(Storage *storage)
 {
     const StorageSettings *settings = storage->settings;
-    for (char **name = settings->create_containers; name && *name; name++) {
+    for (char **name = settings->create_containers; !settings->read_only && name && *name; name++) {
         if (!is_missing(storage, *name))
             return *name;
     }
