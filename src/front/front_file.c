@@ -65,7 +65,11 @@ run_open(FrontJob *job)
     FileHandle *handle;
     gboolean keep_cache = FALSE;
     if (!tree_open(job->front->tree, job->call, job->node, job->info.flags, &handle, &keep_cache, &error)) {
-        front_job_fail(job, "open", &error);
+        /* The name was there when the kernel looked. At ESTALE it looks again, and with O_CREAT creates. */
+        if (error_is(error, ERROR_NOT_FOUND))
+            front_reply_errno(front_job_take_request(job), ESTALE);
+        else
+            front_job_fail(job, "open", &error);
         return;
     }
     set_open_flags(&job->info, keep_cache);
