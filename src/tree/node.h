@@ -41,6 +41,7 @@ struct Node {
     union {
         FolderState *folder; /* directories */
         ObjectFile *file;    /* files of object services: a reference while open or unpublished */
+        GSList *handles;     /* files of file systems: FileHandle, borrowed while open */
         char *target;        /* of NODE_LINK */
     };
     guint32 refs;
