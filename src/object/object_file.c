@@ -126,6 +126,7 @@ is_busy_locked(const ObjectFile *file)
 gboolean
 object_file_begin_change(ObjectFile *file, Call *call, GError **error)
 {
+    CallLink link;
     CallWait wait;
     lock_acquire(&file->lock);
     gboolean begun = !is_busy_locked(file);
@@ -133,7 +134,8 @@ object_file_begin_change(ObjectFile *file, Call *call, GError **error)
     lock_release(&file->lock);
     if (begun)
         return TRUE;
-    call_wait_begin(&wait, call, &file->lock, &file->changed);
+    call_wait_link(&link, call);
+    call_wait_begin(&wait, link.call, &file->lock, &file->changed);
     lock_acquire(&file->lock);
     while (is_busy_locked(file) && call_wait_next(&wait, error))
         continue;
@@ -141,6 +143,7 @@ object_file_begin_change(ObjectFile *file, Call *call, GError **error)
     file->changing = file->changing || begun;
     lock_release(&file->lock);
     call_wait_end(&wait);
+    call_wait_unlink(&link);
     return begun;
 }
 
@@ -209,7 +212,8 @@ object_file_describe(ObjectFile *file)
 gboolean
 object_file_needs_publication_locked(const ObjectFile *file)
 {
-    return !file->dropped && (file->content_dirty || file->attributes_dirty || file->base == NULL);
+    return !file->dropped && !file->parked &&
+           (file->content_dirty || file->attributes_dirty || file->base == NULL);
 }
 
 FileHandle *
@@ -229,6 +233,7 @@ object_file_add_handle(ObjectFile *file)
 {
     lock_acquire(&file->lock);
     file->handles++;
+    file->parked = FALSE;
     lock_release(&file->lock);
 }
 
@@ -279,16 +284,15 @@ gboolean
 object_file_is_dropped(ObjectFile *file)
 {
     lock_acquire(&file->lock);
-    gboolean dropped = file->dropped;
+    gboolean dropped = file->dropped || file->parked;
     lock_release(&file->lock);
     return dropped;
 }
 
-gboolean
-object_file_truncate(ObjectFile *file, Call *call, guint64 size_bytes, GError **error)
+/* Under the token. */
+static gboolean
+resize(ObjectFile *file, guint64 size_bytes, GError **error)
 {
-    if (!object_file_check_size(file, size_bytes, 0, error) || !object_file_begin_change(file, call, error))
-        return FALSE;
     guint64 before = extent_map_get_size(file->extents);
     /* What is cut off must not come back when the file grows again: the map knows; this frees the disk. */
     gboolean ok = file->staging == NULL || size_bytes >= before ||
@@ -299,8 +303,27 @@ object_file_truncate(ObjectFile *file, Call *call, guint64 size_bytes, GError **
         object_file_touch_locked(file);
         stream_upload_note_change_locked(file, MIN(before, size_bytes), G_MAXUINT64);
     }
-    object_file_end_change_locked(file);
     lock_release(&file->lock);
+    return ok;
+}
+
+gboolean
+object_file_truncate(ObjectFile *file, Call *call, guint64 size_bytes, GError **error)
+{
+    if (!object_file_check_size(file, size_bytes, 0, error) || !object_file_begin_change(file, call, error))
+        return FALSE;
+    gboolean ok = resize(file, size_bytes, error);
+    end_change(file);
+    return ok;
+}
+
+gboolean
+object_file_grow(ObjectFile *file, Call *call, guint64 size_bytes, GError **error)
+{
+    if (!object_file_check_size(file, size_bytes, 0, error) || !object_file_begin_change(file, call, error))
+        return FALSE;
+    gboolean ok = size_bytes <= extent_map_get_size(file->extents) || resize(file, size_bytes, error);
+    end_change(file);
     return ok;
 }
 

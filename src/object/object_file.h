@@ -12,7 +12,8 @@
  *   FAILED       read, write; flush tries again unless CHANGED  PUBLISHING; last close: recovery directory
  *   DROPPED      (unlinked) read, write; never published        end at the last close
  *
- * A file whose bytes the last close had to save in the recovery directory is DROPPED too.
+ * A file whose bytes the last close had to save in the recovery directory is DROPPED too, until somebody
+ * opens it again: then it is FAILED, as it was.
  */
 #pragma once
 
@@ -59,6 +60,8 @@ gboolean object_file_is_dropped(ObjectFile *file);
 
 /* Waits for a running publication, then changes the size: DIRTY. */
 gboolean object_file_truncate(ObjectFile *file, Call *call, guint64 size_bytes, GError **error);
+/* The same when the file is shorter: never cuts. */
+gboolean object_file_grow(ObjectFile *file, Call *call, guint64 size_bytes, GError **error);
 /* valid: FILE_SET_MODE, _UID, _GID, _TIMES (mtime_ns). Kept with the file and published with its content;
  * a CLEAN file becomes DIRTY in attributes alone (set_metadata when published). */
 void object_file_set_attributes(ObjectFile *file, unsigned valid, const FileAttributes *attributes);

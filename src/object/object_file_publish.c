@@ -58,8 +58,23 @@ take_content_locked(ObjectFile *file, const PublicationResult *result)
     object_version_unref(file->base);
     file->base = base;
     file->content_dirty = FALSE;
-    file->generation++;
     file->exclusive = FALSE;
+}
+
+/* What was set while the publication ran, or what it could not store, is still to be published; a checksum of
+ * the content before is not. */
+static void
+keep_others_locked(ObjectFile *file)
+{
+    Metadata *kept = metadata_new();
+    GHashTableIter iter;
+    gpointer name = NULL, value = NULL;
+    g_hash_table_iter_init(&iter, file->others);
+    while (g_hash_table_iter_next(&iter, &name, &value))
+        g_hash_table_insert(kept, g_strdup(name), g_strdup(value));
+    publication_forget_content(kept);
+    g_hash_table_unref(file->others);
+    file->others = kept;
 }
 
 static void
@@ -69,12 +84,16 @@ take_result_locked(ObjectFile *file, const PublicationResult *result, gboolean c
         take_content_locked(file, result);
     else
         object_version_move(file->base, file->container, file->key, result->info.etag);
+    file->generation++;
     object_info_clear(&file->info);
     object_info_copy(&file->info, &result->info);
-    if (!file->attributes_dirty) {
-        file->attributes.mtime_ns = result->attributes.mtime_ns;
-        file->explicit_attributes = 0;
+    if (file->attributes_dirty) {
+        if (content)
+            keep_others_locked(file);
+        return;
     }
+    file->attributes.mtime_ns = result->attributes.mtime_ns;
+    file->explicit_attributes = 0;
     g_hash_table_unref(file->others);
     file->others = g_hash_table_ref(result->info.metadata);
 }
@@ -83,10 +102,9 @@ static void
 finish_locked(ObjectFile *file, const PublicationResult *result, gboolean content, const GError *failure)
 {
     gboolean stored = result->content_stored;
+    file->attributes_dirty = file->attributes_dirty || failure != NULL;
     if (stored)
         take_result_locked(file, result, content);
-    if (failure != NULL)
-        file->attributes_dirty = TRUE;
     g_clear_error(&file->failure);
     file->failure = failure != NULL ? g_error_copy(failure) : NULL;
     file->lost = failure != NULL && content && !stored &&
@@ -181,8 +199,8 @@ forget_local_copy(ObjectFile *file)
 {
     StagingFile *staging = NULL;
     lock_acquire(&file->lock);
-    if (file->handles == 0 && !file->changing && !file->publishing && !file->dropped &&
-        !object_file_needs_publication_locked(file) && file->staging != NULL) {
+    if (file->handles == 0 && file->tasks == 0 && !file->changing && !file->publishing && !file->dropped &&
+        !file->parked && !object_file_needs_publication_locked(file) && file->staging != NULL) {
         guint64 size_bytes = object_version_get_size(file->base);
         extent_map_resize(file->extents, 0);
         extent_map_set(file->extents, &(Extent){0, size_bytes, EXTENT_VERSION, file->base, 0});
@@ -211,7 +229,8 @@ save_at_close(ObjectFile *file)
     if (must)
         save(file, failure);
     lock_acquire(&file->lock);
-    file->dropped = file->dropped || file->changes == file->saved_changes;
+    /* Whoever opened it meanwhile goes on with what could not be published. */
+    file->parked = file->handles == 0 && file->changes == file->saved_changes;
     object_file_end_change_locked(file);
     lock_release(&file->lock);
     stream_upload_abandon(file);

@@ -31,11 +31,12 @@ struct ObjectFile {
     Lock lock;
     Condition changed;
     gboolean changing, publishing, dropped;
+    gboolean parked; /* nobody has it open, and the recovery directory has what could not be published */
 
     char *container, *key;
     ObjectVersion *base; /* NULL: does not exist yet */
     ObjectInfo info;     /* of base */
-    guint64 generation;  /* grows when base is replaced: reads of the old one begin again */
+    guint64 generation;  /* grows when base or its ETag is replaced: reads of the old one begin again */
 
     ExtentMap *extents;
     StagingFile *staging; /* made by the first change; stays until the file is clean and closed */
@@ -63,9 +64,11 @@ struct ObjectFile {
     guint next_part;             /* the first part that did not go out in this run */
     guint64 next_part_end;       /* what the frontier must reach */
     StreamUpload *upload;
+    guint tasks; /* of uploads, given up ones too: they read the staging file */
 };
 
-/* Waits until no change and no publication runs, then keeps both away. Fails: CANCELLED, TIMEOUT. */
+/* Waits until no change and no publication runs, then keeps both away. They have their own time: the call's
+ * deadline does not end the wait. Fails: CANCELLED. */
 gboolean object_file_begin_change(ObjectFile *file, Call *call, GError **error);
 /* Both with the lock held: marks content as changed now; ends the change. */
 void object_file_touch_locked(ObjectFile *file) REQUIRES(file->lock);

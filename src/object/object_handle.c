@@ -255,16 +255,12 @@ handle_allocate(FileHandle *handle, Call *call, int mode, guint64 offset, guint6
                 GError **error)
 {
     ObjectFile *file = of(handle)->file;
-    FileAttributes attributes;
     if (mode != 0) {
         g_set_error(error, STORAGEFS_ERROR, ERROR_UNSUPPORTED, "fallocate mode %d: objects only grow", mode);
         return FALSE;
     }
-    if (!object_file_check_size(file, offset, length_bytes, error))
-        return FALSE;
-    object_file_get_attributes(file, &attributes);
-    return offset + length_bytes <= attributes.size_bytes ||
-           object_file_truncate(file, call, offset + length_bytes, error);
+    return object_file_check_size(file, offset, length_bytes, error) &&
+           object_file_grow(file, call, offset + length_bytes, error);
 }
 
 static gboolean

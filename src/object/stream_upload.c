@@ -91,11 +91,12 @@ upload_free(StreamUpload *upload)
 }
 
 static void
-push_task(ObjectFile *file, WorkerTask run, StreamUpload *upload, guint index, guint64 offset,
-          guint64 length_bytes)
+push_task_locked(ObjectFile *file, WorkerTask run, StreamUpload *upload, guint index, guint64 offset,
+                 guint64 length_bytes)
 {
     StreamTask *task = g_new0(StreamTask, 1);
     *task = (StreamTask){object_file_ref(file), upload, index, offset, length_bytes};
+    file->tasks++;
     object_store_begin_task(file->store);
     worker_pool_push(storage_get_lane(file->storage, STORAGE_LANE_TRANSFERS), run, task);
 }
@@ -124,6 +125,7 @@ end_task(StreamTask *task)
     ObjectStore *store = file->store;
     lock_acquire(&file->lock);
     upload->in_flight--;
+    file->tasks--;
     if (!upload->abandoned)
         dispatch_locked(file, upload);
     gboolean last = upload->abandoned && upload->in_flight == 0;
@@ -204,8 +206,8 @@ send_part_locked(ObjectFile *file, StreamUpload *upload, guint index)
     part->state = PART_SENDING;
     part->changed = FALSE;
     upload->in_flight++;
-    push_task(file, run_part, upload, index, offset,
-              part_layout_get_start(&file->layout, index + 1) - offset);
+    push_task_locked(file, run_part, upload, index, offset,
+                     part_layout_get_start(&file->layout, index + 1) - offset);
 }
 
 static void
@@ -226,7 +228,7 @@ queue_part_locked(ObjectFile *file, guint index)
     if (file->upload == NULL) {
         file->upload = upload_new_locked(file);
         file->upload->in_flight++;
-        push_task(file, run_begin, file->upload, 0, 0, 0);
+        push_task_locked(file, run_begin, file->upload, 0, 0, 0);
     }
     GArray *parts = file->upload->parts;
     if (parts->len <= index)
@@ -395,7 +397,7 @@ stream_upload_abandon(ObjectFile *file)
     g_autoptr(Call) call = upload != NULL ? call_ref(upload->call) : NULL;
     if (in_background) {
         upload->in_flight++;
-        push_task(file, run_abort, upload, 0, 0, 0);
+        push_task_locked(file, run_abort, upload, 0, 0, 0);
     }
     lock_release(&file->lock);
     if (call != NULL)

@@ -1,0 +1,226 @@
+/* What happens while a publication or the last close of the same object is under way. */
+#include "src/base/error.h"
+#include "tests/unit/object_fixture.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#define PATIENCE_US (20 * G_USEC_PER_SEC)
+
+/* One operation on another thread, and how it ended. */
+typedef struct {
+    FileHandle *handle;
+    gboolean (*run)(FileHandle *handle, Call *call, GError **error);
+    Call *call;
+    gboolean ok;
+    GError *error;
+    GThread *thread;
+} Other;
+
+static gpointer
+run_other(gpointer data)
+{
+    Other *other = data;
+    other->ok = other->run(other->handle, other->call, &other->error);
+    return NULL;
+}
+
+static void
+other_start(Other *other)
+{
+    other->thread = g_thread_new("other", run_other, other);
+}
+
+static void
+other_assert_ok(Other *other)
+{
+    g_thread_join(other->thread);
+    g_assert_no_error(other->error);
+    g_assert_true(other->ok);
+}
+
+static gboolean
+flush(FileHandle *handle, Call *call, GError **error)
+{
+    return handle->operations->flush(handle, call, TRUE, error);
+}
+
+/* Flushes on another thread until `operation` waits in the service. */
+static void
+start_blocked_flush(ObjectFixture *fixture, Other *flushing, MemoryOperation operation)
+{
+    const MemoryFault block = {.operation = operation, .times = 1, .blocks = TRUE};
+    memory_fault_add(fixture->base.store, &block);
+    flushing->run = flush;
+    other_start(flushing);
+    g_assert_true(memory_fault_wait_blocked(fixture->base.store, 1, PATIENCE_US));
+}
+
+static void
+open_again_after_failed_close(ObjectFixture *fixture, ErrorCode code)
+{
+    GError *error = NULL;
+    FileHandle *handle = object_fixture_open(fixture, "a", TRUE);
+    g_autoptr(ObjectFile) file = object_file_ref(object_file_of_handle(handle));
+    object_fixture_write(handle, 0, "first", 5);
+    storage_fixture_fail(&fixture->base, MEMORY_ANY, 0, code, FALSE);
+    g_assert_false(object_fixture_flush(handle, &error));
+    g_clear_error(&error);
+    object_fixture_close(handle);
+    /* Nobody has let go of the file yet when the name is opened again. */
+    handle = object_file_open(file, O_RDWR);
+    object_fixture_write(handle, 0, "again", 5);
+    memory_fault_clear(fixture->base.store);
+    object_fixture_flush_and_close(handle);
+    object_fixture_assert_stored(fixture, "a", "again", 5);
+}
+
+static void
+test_file_opened_again_after_a_failed_close_is_stored(ObjectFixture *fixture, gconstpointer keys)
+{
+    open_again_after_failed_close(fixture, ERROR_DENIED);
+}
+
+static void
+test_lost_file_opened_again_keeps_failing(ObjectFixture *fixture, gconstpointer keys)
+{
+    GError *error = NULL;
+    FileHandle *handle = object_fixture_open(fixture, "a", TRUE);
+    g_autoptr(ObjectFile) file = object_file_ref(object_file_of_handle(handle));
+    object_fixture_write(handle, 0, "mine", 4);
+    object_fixture_put(fixture, "a", "theirs", 6);
+    g_assert_false(object_fixture_flush(handle, &error));
+    g_clear_error(&error);
+    object_fixture_close(handle);
+    handle = object_file_open(file, O_RDWR);
+    object_fixture_write(handle, 0, "more", 4);
+    g_assert_false(object_fixture_flush(handle, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_CHANGED);
+    g_clear_error(&error);
+    object_fixture_close(handle);
+    object_fixture_assert_stored(fixture, "a", "theirs", 6);
+}
+
+static gboolean
+allocate(FileHandle *handle, Call *call, GError **error)
+{
+    return handle->operations->allocate(handle, call, 0, 0, 200, error);
+}
+
+static gboolean
+write_far(FileHandle *handle, Call *call, GError **error)
+{
+    return handle->operations->write(handle, call, 500, "far", 3, error);
+}
+
+/* Both wait for the publication and then go on in any order. */
+static void
+test_allocation_never_cuts(ObjectFixture *fixture, gconstpointer keys)
+{
+    for (guint round = 0; round < 50; round++) {
+        FileHandle *handle = object_fixture_open(fixture, "a", round == 0);
+        GError *error = NULL;
+        g_assert_true(handle->operations->truncate(handle, NULL, 0, &error));
+        object_fixture_write(handle, 0, "data", 4);
+        Other flushing = {.handle = handle};
+        Other allocating = {.handle = handle, .run = allocate},
+              writing = {.handle = handle, .run = write_far};
+        start_blocked_flush(fixture, &flushing, MEMORY_WRITE_OBJECT);
+        other_start(&allocating);
+        other_start(&writing);
+        memory_fault_clear(fixture->base.store);
+        other_assert_ok(&flushing);
+        other_assert_ok(&allocating);
+        other_assert_ok(&writing);
+        FileAttributes attributes;
+        object_file_get_attributes(object_file_of_handle(handle), &attributes);
+        g_assert_cmpuint(attributes.size_bytes, ==, 503);
+        object_fixture_flush_and_close(handle);
+    }
+}
+
+static void
+test_metadata_set_during_publication_is_stored(ObjectFixture *fixture, gconstpointer keys)
+{
+    g_auto(ObjectInfo) info = {0};
+    FileHandle *handle = object_fixture_open(fixture, "a", TRUE);
+    Other flushing = {.handle = handle};
+    g_autoptr(GHashTable) others = metadata_new();
+    g_hash_table_insert(others, g_strdup("colour"), g_strdup("red"));
+    object_fixture_write(handle, 0, "data", 4);
+    start_blocked_flush(fixture, &flushing, MEMORY_WRITE_OBJECT);
+    object_file_set_metadata(object_file_of_handle(handle), "text/x-test", others);
+    memory_fault_clear(fixture->base.store);
+    other_assert_ok(&flushing);
+    object_fixture_flush_and_close(handle);
+    g_assert_true(storage_stat_object(fixture->base.storage, NULL, "c", "a", &info, NULL));
+    g_assert_cmpstr(g_hash_table_lookup(info.metadata, "colour"), ==, "red");
+    g_assert_cmpstr(info.content_type, ==, "text/x-test");
+}
+
+static gboolean
+read_all(FileHandle *handle, Call *call, GError **error)
+{
+    GBytes *bytes = NULL;
+    if (!object_fixture_try_read(handle, 0, 4, &bytes, error))
+        return FALSE;
+    gboolean same = g_bytes_get_size(bytes) == 4 && memcmp(g_bytes_get_data(bytes, NULL), "data", 4) == 0;
+    g_bytes_unref(bytes);
+    return same;
+}
+
+/* The service has the new metadata, and so another ETag, before this side knows. */
+static void
+test_reader_outlives_a_change_of_metadata(ObjectFixture *fixture, gconstpointer keys)
+{
+    object_fixture_put(fixture, "a", "data", 4);
+    FileHandle *handle = object_fixture_open(fixture, "a", FALSE);
+    const FileAttributes wanted = {.mode = 0600};
+    Other changing = {.handle = handle}, reading = {.handle = handle, .run = read_all};
+    object_file_set_attributes(object_file_of_handle(handle), FILE_SET_MODE, &wanted);
+    storage_fixture_fail(&fixture->base, MEMORY_SET_METADATA, 1, ERROR_UNAVAILABLE, TRUE);
+    start_blocked_flush(fixture, &changing, MEMORY_STAT_OBJECT);
+    memory_fault_reset_counts(fixture->base.store);
+    other_start(&reading);
+    while (memory_fault_get_count(fixture->base.store, MEMORY_READ_OBJECT) == 0)
+        g_thread_yield();
+    memory_fault_clear(fixture->base.store);
+    other_assert_ok(&changing);
+    other_assert_ok(&reading);
+    object_fixture_close(handle);
+}
+
+/* A request's time is for its own requests, not for waiting until a large object is stored. */
+static void
+test_writer_waits_for_a_publication_past_its_deadline(ObjectFixture *fixture, gconstpointer keys)
+{
+    GError *error = NULL;
+    g_autoptr(Call) ended = call_new(-1);
+    const MemoryFault slow = {.operation = MEMORY_WRITE_OBJECT, .times = 1, .delay_us = 200 * 1000};
+    FileHandle *handle = object_fixture_open(fixture, "a", TRUE);
+    Other flushing = {.handle = handle, .run = flush};
+    object_fixture_write(handle, 0, "data", 4);
+    memory_fault_add(fixture->base.store, &slow);
+    other_start(&flushing);
+    while (memory_fault_get_count(fixture->base.store, MEMORY_WRITE_OBJECT) == 0)
+        g_thread_yield();
+    handle->operations->write(handle, ended, 0, "late", 4, &error);
+    g_assert_no_error(error);
+    other_assert_ok(&flushing);
+    object_fixture_flush_and_close(handle);
+    object_fixture_assert_stored(fixture, "a", "late", 4);
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+#define ADD(name) object_fixture_add("/object/race/" #name, test_##name, NULL)
+    ADD(file_opened_again_after_a_failed_close_is_stored);
+    ADD(lost_file_opened_again_keeps_failing);
+    ADD(allocation_never_cuts);
+    ADD(metadata_set_during_publication_is_stored);
+    ADD(reader_outlives_a_change_of_metadata);
+    ADD(writer_waits_for_a_publication_past_its_deadline);
+    return g_test_run();
+}
