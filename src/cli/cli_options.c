@@ -117,6 +117,15 @@ fail_unknown(const char *word, GError **error)
 }
 
 static gboolean
+fail_remount(GError **error)
+{
+    g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_CONFIG,
+                "options of a mount cannot be changed while it stands (remount): unmount it, then mount it "
+                "again; a changed configuration takes storagefs reload");
+    return FALSE;
+}
+
+static gboolean
 parse_word(CliOptions *options, const char *word, gboolean sloppy, GError **error)
 {
     if (*word == '\0' || set_flag(options, word) || is_ignored(word))
@@ -127,6 +136,8 @@ parse_word(CliOptions *options, const char *word, gboolean sloppy, GError **erro
         return parse_gid(options, word + strlen("gid="), error);
     if (g_str_has_prefix(word, "umask="))
         return parse_umask(options, word + strlen("umask="), error);
+    if (strcmp(word, "remount") == 0)
+        return fail_remount(error);
     return sloppy || fail_unknown(word, error);
 }
 

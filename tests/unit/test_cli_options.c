@@ -67,6 +67,7 @@ test_refused(void)
     assert_refused("uid=-1", "uid");
     assert_refused("gid=99999999999", "gid");
     assert_refused("zzzzzz=1", "unknown mount option 'zzzzzz=1'");
+    assert_refused("remount,ro", "storagefs reload");
 }
 
 static void
