@@ -2,7 +2,7 @@
  *
  * One HttpClient per storage: its connections stay warm and are reused. Thread-safe; each request blocks its
  * thread. Redirects are never followed (credentials would go with them): the driver sees the 3xx. No retry.
- * Paths go out byte for byte as given (no "..", "//" folding).
+ * Paths go out byte for byte as given (no "..", "//" folding); only newer libcurl makes %xx upper case.
  */
 #pragma once
 
@@ -38,7 +38,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(HttpClient, http_client_free)
  * maximum_bytes (PROTOCOL when exceeded). */
 typedef struct {
     const char *method;
-    const char *url;            /* absolute, already percent-encoded */
+    const char *url;            /* absolute, already percent-encoded, %XX in upper case */
     const char *const *headers; /* "Name: value", NULL-terminated; sent as given */
     const ByteSource *body;     /* NULL: none (PUT and POST then say Content-Length: 0) */
     void *buffer;               /* caller's buffer for a 200 or 206 body, or NULL */
