@@ -110,8 +110,9 @@ start_mon() {
     wait_ready 60 mon cluster -s
 }
 
+# Release 20 was packaged with a relative path to the classes that an OSD loads: lib/..., seen from /.
 launch_osd() {
-    launch "osd.$1" ceph-osd -c "$DIR/ceph.conf" -i "$1" -f
+    (cd / && launch "osd.$1" ceph-osd -c "$DIR/ceph.conf" -i "$1" -f)
 }
 
 # create_osd ID UUID

@@ -17,7 +17,7 @@ PACKAGES="ca-certificates curl
     radosgw ceph-mon ceph-osd ceph-common
     python3-moto python3-flask python3-flask-cors
     gcc libc6-dev cmake ninja-build pkg-config libfuse3-dev fuse3 libcurl4-openssl-dev libssl-dev libglib2.0-dev libjson-glib-dev
-    python3-pytest python3-pytest-timeout python3-boto3 sqlite3 rsync attr git"
+    python3-pytest python3-pytest-timeout python3-boto3 python3-libcloud python3-fasteners sqlite3 rsync attr git"
 
 die() {
     echo "forky.sh: $*" >&2
