@@ -83,16 +83,28 @@ cancel_child(gpointer data)
     call_cancel(data);
 }
 
+static void
+follow(Call *child, Call *parent)
+{
+    child->parent = call_ref(parent);
+    child->parent_wake_id = call_add_wake(parent, cancel_child, child);
+}
+
 Call *
 call_new_child(Call *parent, gint64 timeout_us)
 {
     Call *child = call_new(timeout_us);
-    if (!parent)
-        return child;
-    if (parent->deadline_us && (!child->deadline_us || parent->deadline_us < child->deadline_us))
+    if (parent && parent->deadline_us && (!child->deadline_us || parent->deadline_us < child->deadline_us))
         child->deadline_us = parent->deadline_us;
-    child->parent = call_ref(parent);
-    child->parent_wake_id = call_add_wake(parent, cancel_child, child);
+    follow(child, parent);
+    return child;
+}
+
+Call *
+call_new_without_deadline(Call *parent)
+{
+    Call *child = call_new(0);
+    follow(child, parent);
     return child;
 }
 

@@ -18,6 +18,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Call, call_unref)
 
 /* A call that ends with `parent` (cancellation and deadline, whichever deadline is earlier). */
 Call *call_new_child(Call *parent, gint64 timeout_us);
+/* A call that is cancelled with `parent` but has no deadline: for work of many requests, each of which gets
+ * the storage's whole time. */
+Call *call_new_without_deadline(Call *parent);
 
 /* Marks the call cancelled and runs every wake function. From any thread, any number of times. */
 void call_cancel(Call *call);

@@ -30,24 +30,3 @@ call_wait_end(CallWait *wait)
 {
     call_remove_wake(wait->call, wait->wake_id);
 }
-
-static void
-cancel(gpointer data)
-{
-    call_cancel(data);
-}
-
-void
-call_wait_link(CallLink *link, Call *parent)
-{
-    link->call = call_new(0);
-    link->parent = parent;
-    link->wake_id = call_add_wake(parent, cancel, link->call);
-}
-
-void
-call_wait_unlink(CallLink *link)
-{
-    call_remove_wake(link->parent, link->wake_id);
-    call_unref(g_steal_pointer(&link->call));
-}

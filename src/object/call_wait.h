@@ -1,4 +1,4 @@
-/* Waiting on a condition in a way that the Call's cancellation ends, and calls with a deadline of their own.
+/* Waiting on a condition in a way that the Call's cancellation ends.
  *
  * The order matters, because call_add_wake() may run the wake function at once:
  *
@@ -27,12 +27,3 @@ void call_wait_begin(CallWait *wait, Call *call, Lock *lock, Condition *conditio
 /* Sleeps once with the lock held. FALSE when the call has ended. Fails: CANCELLED, TIMEOUT. */
 gboolean call_wait_next(CallWait *wait, GError **error) LOCK_ANNOTATION(no_thread_safety_analysis);
 void call_wait_end(CallWait *wait);
-
-/* A call without `parent`'s deadline that is cancelled with it: for work of many requests, each of which gets
- * the storage's whole time. */
-typedef struct {
-    Call *call, *parent;
-    guint wake_id;
-} CallLink;
-void call_wait_link(CallLink *link, Call *parent);
-void call_wait_unlink(CallLink *link);

@@ -175,22 +175,17 @@ run(ObjectFile *file, Call *call, GError **error)
 gboolean
 object_file_publish(ObjectFile *file, Call *call, GError **error)
 {
-    gboolean ok = FALSE;
-    CallLink link;
     /* A publication takes as long as its bytes need; each of its requests has the storage's time. */
-    call_wait_link(&link, call);
-    switch (enter(file, link.call, error)) {
+    g_autoptr(Call) long_call = call_new_without_deadline(call);
+    switch (enter(file, long_call, error)) {
     case ENTER_MINE:
-        ok = run(file, link.call, error);
-        break;
+        return run(file, long_call, error);
     case ENTER_NOTHING:
-        ok = TRUE;
-        break;
+        return TRUE;
     case ENTER_FAILED:
         break;
     }
-    call_wait_unlink(&link);
-    return ok;
+    return FALSE;
 }
 
 /* Nobody has it open: what is in the staging file is also in the storage. */

@@ -120,6 +120,20 @@ test_child_keeps_to_its_parent(void)
 }
 
 static void
+test_call_without_deadline_is_cancelled_with_its_parent(void)
+{
+    g_autoptr(Call) parent = call_new(-1);
+    g_autoptr(Call) child = call_new_without_deadline(parent);
+    g_autoptr(Call) orphan = call_new_without_deadline(NULL);
+    g_assert_false(call_check(parent, NULL));
+    g_assert_cmpint(call_get_deadline_us(child), ==, 0);
+    g_assert_true(call_check(child, NULL));
+    call_cancel(parent);
+    g_assert_true(call_is_cancelled(child));
+    g_assert_true(call_check(orphan, NULL));
+}
+
+static void
 test_wake_runs_once(void)
 {
     g_autoptr(Call) call = call_new(0);
@@ -219,6 +233,7 @@ main(int argc, char **argv)
     g_test_add_func("/call/sleep", test_sleep_ends_at_the_deadline);
     g_test_add_func("/call/cancel-wakes", test_cancel_wakes_sleepers);
     g_test_add_func("/call/child", test_child_keeps_to_its_parent);
+    g_test_add_func("/call/without-deadline", test_call_without_deadline_is_cancelled_with_its_parent);
     g_test_add_func("/call/wake-once", test_wake_runs_once);
     g_test_add_func("/call/wake-removed", test_removed_wake_is_over);
     g_test_add_func("/call/children-against-cancel", test_children_against_cancel);
