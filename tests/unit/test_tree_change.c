@@ -252,6 +252,72 @@ test_rename_folder_fails(TreeFixture *fixture, gconstpointer keys)
     }
 }
 
+/* The caller's time is one request's; the storage's is a minute. */
+static void
+test_rename_folder_takes_its_time(TreeFixture *fixture, gconstpointer keys)
+{
+    GError *error = NULL;
+    g_autoptr(Call) call = call_new(1);
+    tree_fixture_store(fixture, "from/a", "a", NULL);
+    Node *from = tree_fixture_lookup(fixture, fixture->container, "from");
+    gboolean ok =
+        tree_rename(fixture->tree, call, fixture->container, "from", fixture->container, "to", 0, &error);
+    g_assert_no_error(error);
+    g_assert_true(ok);
+    tree_fixture_assert_stored(fixture, "to/a", "a");
+    tree_fixture_forget(fixture, from);
+}
+
+typedef struct {
+    TreeFixture *fixture;
+    Call *call;
+} Interruption;
+
+static gpointer
+interrupt_when_blocked(gpointer data)
+{
+    Interruption *interruption = data;
+    MemoryStore *memory = interruption->fixture->memory;
+    g_assert_true(memory_fault_wait_blocked(memory, 1, 60 * G_USEC_PER_SEC));
+    call_cancel(interruption->call);
+    memory_fault_clear(memory);
+    return NULL;
+}
+
+/* Interrupted while it copies, a rename takes its copies back; while it deletes, it is finished. */
+static void
+interrupt_rename(TreeFixture *fixture, MemoryOperation operation, gboolean renamed)
+{
+    GError *error = NULL;
+    g_autoptr(Call) call = call_new(0);
+    Interruption interruption = {fixture, call};
+    MemoryFault fault = {.operation = operation, .nth = 3, .times = 1, .blocks = TRUE};
+    for (guint i = 0; i < 3; i++) {
+        g_autofree char *key = g_strdup_printf("from/f%u", i);
+        tree_fixture_store(fixture, key, key, NULL);
+    }
+    memory_fault_add(fixture->memory, &fault);
+    GThread *thread = g_thread_new("interrupt", interrupt_when_blocked, &interruption);
+    gboolean ok =
+        tree_rename(fixture->tree, call, fixture->container, "from", fixture->container, "to", 0, &error);
+    g_thread_join(thread);
+    g_assert_cmpint(ok, ==, renamed);
+    if (!ok)
+        tree_fixture_assert_code(ok, error, ERROR_CANCELLED);
+    for (guint i = 0; i < 3; i++) {
+        g_autofree char *key = g_strdup_printf("from/f%u", i), *copy = g_strdup_printf("to/f%u", i);
+        g_assert_cmpint(tree_fixture_has(fixture, key), ==, !renamed);
+        g_assert_cmpint(tree_fixture_has(fixture, copy), ==, renamed);
+    }
+}
+
+static void
+test_rename_folder_interrupted(TreeFixture *fixture, gconstpointer keys)
+{
+    interrupt_rename(fixture, MEMORY_COPY_OBJECT, FALSE);
+    interrupt_rename(fixture, MEMORY_DELETE_OBJECT, TRUE);
+}
+
 static void
 test_rename_into_itself(TreeFixture *fixture, gconstpointer keys)
 {
@@ -456,6 +522,8 @@ main(int argc, char *argv[])
     tree_fixture_add("/tree/change/rename-fails", test_rename_fails, COUNTED);
     tree_fixture_add("/tree/change/rename-folder", test_rename_folder, FOLDERS);
     tree_fixture_add("/tree/change/rename-folder-fails", test_rename_folder_fails, FOLDERS);
+    tree_fixture_add("/tree/change/rename-folder-takes-its-time", test_rename_folder_takes_its_time, FOLDERS);
+    tree_fixture_add("/tree/change/rename-folder-interrupted", test_rename_folder_interrupted, FOLDERS);
     tree_fixture_add("/tree/change/rename-into-itself", test_rename_into_itself, FOLDERS);
     tree_fixture_add("/tree/change/symlink", test_symlink, COUNTED);
     tree_fixture_add("/tree/change/attributes-closed", test_attributes_closed, COUNTED);
