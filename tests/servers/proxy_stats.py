@@ -6,6 +6,7 @@ whoever has a reply in hand finds it in the counts.
 """
 
 import collections
+import re
 import urllib.parse
 
 REQUESTS_KEPT = 20000
@@ -51,6 +52,13 @@ def operation_of(method, bucket, key, parameters, is_copy):
     return COPIES.get(chosen, chosen) if is_copy else chosen
 
 
+def _telling(headers):
+    """What is worth looking at later. Of Authorization the credential's scope alone: a signature is nobody's business."""
+    kept = {name.lower(): value for name, value in headers.fields}
+    scope = re.search(r"Credential=([^,]*)", kept.pop("authorization", ""))
+    return {**kept, **({"credential": scope[1]} if scope else {})}
+
+
 def _empty():
     return {"count": 0, "errors": 0, "sent": 0, "received": 0}
 
@@ -75,7 +83,8 @@ class Stats:
         self.active += 1
         self.max_parallel = max(self.max_parallel, self.active)
         entry = {"method": request.method, "target": request.target, "operation": request.operation,
-                 "range": request.headers.get("range"), "status": None, "sent": 0, "received": 0}
+                 "range": request.headers.get("range"), "headers": _telling(request.headers), "status": None, "sent": 0,
+                 "received": 0}
         self.requests.append(entry)
         request.entry = entry
         request.counters = (self.total, self.operations[request.operation],

@@ -5,6 +5,7 @@ files     random content, comparing trees
 servers   real S3 servers, started once per session; buckets and clients
 proxy     the counting and fault-injecting proxy in front of a server
 mount     one storagefs mount: configuration, life, logs
+s3        one container of an S3 server, mounted through the proxy
 fixtures  all of it as pytest fixtures; conftest.py of this folder's parent imports them
 
 Environment: STORAGEFS_BINARY (default build/storagefs of the source tree), STORAGEFS_TEST_ENV ("NAME=value NAME=value",

@@ -78,7 +78,8 @@ class CountingProxy:
         return self.stats()["total"]["received"]
 
     def requests(self):
-        """The last requests, each with method, target, operation, range, status, sent, received."""
+        """The last requests, each with method, target, operation, range, headers (and
+        `credential`, the scope it was signed for), status, sent, received."""
         return self._control("GET", "/requests")
 
     def reset(self):
