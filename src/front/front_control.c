@@ -1,6 +1,7 @@
 #include "src/front/front_control.h"
 
 #include "src/front/front_metrics.h"
+#include "src/front/front_notify.h"
 #include "src/front/front_reply.h"
 #include "src/front/front_status.h"
 
@@ -64,7 +65,11 @@ command_refresh(Front *front, const char *path, GError **error)
         path += length;
     while (*path == '/')
         path++;
-    return tree_refresh(front->tree, path, error);
+    if (!tree_refresh(front->tree, path, error))
+        return FALSE;
+    /* Who has written may look at once. */
+    front_notify_settle(front->notify);
+    return TRUE;
 }
 
 static const ControlFile control_files[] = {
@@ -262,11 +267,8 @@ front_control_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offs
     if (!front_control_owns(inode))
         return FALSE;
     const GString *text = (const GString *)(gpointer)(gsize)info->fh;
-    gsize start = MIN((gsize)offset, text->len), length = MIN(size, text->len - start);
-    /* A copy: once the kernel has it, the reader may close, and release the text, before the reply returns.
-     */
-    g_autofree char *bytes = g_memdup2(text->str + start, length);
-    front_reply_data(request, bytes, length);
+    gsize start = MIN((gsize)offset, text->len);
+    front_reply_data(request, text->str + start, MIN(size, text->len - start));
     return TRUE;
 }
 

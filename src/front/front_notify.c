@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define SETTLE_US G_USEC_PER_SEC
+
 typedef enum { NOTIFY_ENTRY, NOTIFY_CONTENT, NOTIFY_ATTRIBUTES } NotifyKind;
 
 typedef struct {
@@ -16,7 +18,8 @@ struct FrontNotify {
     Front *front;
     Lock lock;
     Condition changed;
-    GQueue queue; /* of Notification * */
+    GQueue queue;                     /* of Notification * */
+    guint64 queued_count, sent_count; /* since the beginning */
     gboolean stopping;
     GThread *thread;
 };
@@ -66,6 +69,8 @@ notify_thread(gpointer data)
             send(notify->front, next);
         notification_free(notify, next);
         lock_acquire(&notify->lock);
+        notify->sent_count++;
+        condition_wake_all(&notify->changed);
     }
     lock_release(&notify->lock);
     return NULL;
@@ -80,7 +85,8 @@ enqueue(FrontNotify *notify, NotifyKind kind, Node *node, const char *name)
     notification->name = g_strdup(name);
     lock_acquire(&notify->lock);
     g_queue_push_tail(&notify->queue, notification);
-    condition_wake_one(&notify->changed);
+    notify->queued_count++;
+    condition_wake_all(&notify->changed);
     lock_release(&notify->lock);
 }
 
@@ -112,6 +118,18 @@ front_notify_new(Front *front)
     g_queue_init(&notify->queue);
     notify->thread = g_thread_new("notify", notify_thread, notify);
     return notify;
+}
+
+void
+front_notify_settle(FrontNotify *notify)
+{
+    gint64 deadline_us = g_get_monotonic_time() + SETTLE_US;
+    gboolean in_time = TRUE;
+    lock_acquire(&notify->lock);
+    guint64 wanted = notify->queued_count;
+    while (in_time && notify->sent_count < wanted && !notify->stopping)
+        in_time = condition_wait(&notify->changed, &notify->lock, deadline_us);
+    lock_release(&notify->lock);
 }
 
 void

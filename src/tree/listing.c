@@ -110,6 +110,29 @@ listing_is_expired(const Listing *listing)
     return listing->started_us == 0;
 }
 
+void
+listing_chain_doubt(Listing *chain)
+{
+    listing_chain_expire(chain);
+    if (chain == NULL)
+        return;
+    for (guint i = 0; i < chain->entries->len; i++)
+        g_array_index(chain->entries, ListEntry, i).facts.known_at_us = 0;
+    GHashTableIter iter;
+    gpointer change;
+    g_hash_table_iter_init(&iter, chain->changes);
+    while (g_hash_table_iter_next(&iter, NULL, &change))
+        ((ListChange *)change)->facts.known_at_us = 0;
+}
+
+void
+listing_doubt_name(Listing *newest, const char *name)
+{
+    EntryFacts *facts = NULL;
+    if (newest != NULL && listing_lookup(newest, name, &facts) == LISTING_PRESENT)
+        facts->known_at_us = 0;
+}
+
 /* As the keys sort: a folder has its '/'. */
 static int
 compare_parts(const char *a, gboolean a_prefix, const char *b, gboolean b_prefix)

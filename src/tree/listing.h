@@ -49,6 +49,9 @@ void listing_unref(Listing *listing);
 void listing_chain_forget(Listing **chain);
 /* The newest answers no look-ups any more; who reads it goes on. */
 void listing_chain_expire(Listing *chain);
+/* Nor is any name it holds; or one name alone. */
+void listing_chain_doubt(Listing *chain);
+void listing_doubt_name(Listing *newest, const char *name);
 gboolean listing_is_expired(const Listing *listing);
 
 /* Adds one page of a prefix. `older` (may be NULL): attributes it has of unchanged versions are taken over.
