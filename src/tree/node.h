@@ -15,7 +15,7 @@
 typedef struct Listing Listing;
 
 enum {
-    NODE_DETACHED = 1, /* found by nobody: its name is gone, or another Node's */
+    NODE_DETACHED = 1, /* in no table: its name is gone, or another Node's */
     NODE_PAGES = 2,    /* the kernel's cached pages are of this version */
     NODE_UNLINKED = 4  /* detached by unlink or by a rename onto it: never comes back */
 };
@@ -27,6 +27,8 @@ typedef struct {
     Listing *listings;     /* newest first; see listing.h */
     guint32 changes;       /* counts what is made, removed or published here */
     gboolean fits_page;    /* the last listing was one page, or the directory was made here */
+    gboolean listed;       /* fits_page is known */
+    guint8 looks;          /* single looks while it is not, within the freshness window */
     gint64 last_look_us;   /* when a name here last needed a fresh look */
     GHashTable *absent;    /* name → gint64 *: when it was found not to be there; NULL none */
     GHashTable *lingering; /* name → Node: unlinked, still open, its object not deleted yet; NULL none */
@@ -41,7 +43,6 @@ struct Node {
     union {
         FolderState *folder; /* directories */
         ObjectFile *file;    /* files of object services: a reference while open or unpublished */
-        GSList *handles;     /* files of file systems: FileHandle, borrowed while open */
         char *target;        /* of NODE_LINK */
     };
     guint32 refs;

@@ -10,6 +10,9 @@
 /* How often a change made here during a request makes us ask again. */
 #define MAXIMUM_ATTEMPTS 4u
 
+/* Single looks in a directory of unknown size before a listing is tried. */
+#define LOOKS_BEFORE_LISTING 3u
+
 /* Absences remembered for each directory. */
 #define MAXIMUM_ABSENT 1024u
 
@@ -256,8 +259,8 @@ objects_known_locked(Tree *tree, Node *parent, const char *name, LookDepth depth
     return ask_listing_locked(tree, parent, name, depth, may_change, now_us, out_node, out_absent_valid_us);
 }
 
-/* Whether a second name of this directory needs a look within the freshness window, and one page holds all.
- */
+/* Whether a second name of this directory needs a look within the freshness window, and one page holds all;
+ * where that is not known, a few names more. */
 static gboolean
 should_list_locked(Node *parent, const EntryFacts *listed, gint64 now_us)
 {
@@ -268,7 +271,8 @@ should_list_locked(Node *parent, const EntryFacts *listed, gint64 now_us)
     /* What the listing just said is fresh, only not deep enough: listing once more would not help. */
     if (listed != NULL && listed->known_at_us + freshness_us > now_us)
         return FALSE;
-    return again && folder->fits_page;
+    folder->looks = again ? (guint8)MIN(folder->looks + 1u, LOOKS_BEFORE_LISTING) : 0;
+    return again && (folder->listed ? folder->fits_page : folder->looks >= LOOKS_BEFORE_LISTING);
 }
 
 static ObjectsHint

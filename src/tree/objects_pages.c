@@ -27,7 +27,7 @@ objects_know_empty_locked(Node *directory)
     listing->complete = TRUE;
     listing->pages = 1;
     listing_unref(listing);
-    directory->folder->fits_page = TRUE;
+    directory->folder->fits_page = directory->folder->listed = TRUE;
 }
 
 /* What only we know: names that are not stored yet, and names that are gone while their objects linger. */
@@ -112,10 +112,8 @@ learn_directory_locked(Tree *tree, Node *node, Listing *listing) REQUIRES(tree->
     if (listing->pages == 1 && node->kind == NODE_FOLDER) {
         node->facts.flags |= FACT_MARKER_ASKED | (listing->marker.flags & FACT_MARKER);
     }
-    if (listing->complete)
-        node->folder->fits_page = listing->pages == 1;
-    else
-        node->folder->fits_page = FALSE;
+    node->folder->fits_page = listing->complete && listing->pages == 1;
+    node->folder->listed = TRUE;
     tree_core_confirm_locked(node, tree_core_now());
 }
 
