@@ -1,0 +1,269 @@
+"""What the usual things cost, in requests counted at the server: one more than is needed is a defect."""
+
+import os
+import subprocess
+import tarfile
+
+import pytest
+
+from harness.files import random_bytes
+from harness.process import run, wait_until
+from harness.s3 import LONG, same_bytes
+
+CONTENT = b"some content\n"
+MIB = 1 << 20
+
+
+@pytest.fixture
+def case(s3_case, ceph):
+    return s3_case(ceph, {"freshness": LONG})
+
+
+@pytest.fixture
+def source(tmp_path):
+    file = tmp_path / "new"
+    file.write_bytes(CONTENT)
+    return file
+
+
+def extract(source, path):
+    with tarfile.open(source.with_suffix(".tar"), "w") as archive:
+        archive.add(source, path.name)
+    run("tar", "-xf", source.with_suffix(".tar"), "-C", path.parent)
+
+
+WRITERS = {
+    "python": lambda source, path: path.write_bytes(CONTENT),
+    "cp": lambda source, path: run("cp", source, path),
+    "cp -p": lambda source, path: run("cp", "-p", source, path),
+    "shell": lambda source, path: run("sh", "-c", 'cat "$1" >"$2"', "sh", source, path),
+    "bash echo": lambda source, path: run("bash", "-c", 'echo some content >"$1"', "bash", path),
+    "dd": lambda source, path: run("dd", f"if={source}", f"of={path}", "bs=4", "status=none"),
+    "tar": extract,
+    "tee": lambda source, path: run("sh", "-c", 'tee "$2" <"$1"', "sh", source, path),
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_small_new_file_is_one_put(case, source, writer):
+    assert case.settled() == []
+    WRITERS[writer](source, case.path / "new")
+    assert case.counts() == {"PutObject": 1}
+    assert case.get("new") == CONTENT
+    assert (case.path / "new").read_bytes() == CONTENT
+
+
+def test_an_empty_new_file_is_one_put(case):
+    case.settled()
+    run("touch", case.path / "new")
+    assert case.counts() == {"PutObject": 1}
+    assert case.get("new") == b"" and case.settled() == ["new"]
+
+
+def test_what_is_done_before_close_is_in_the_one_put(case):
+    case.settled()
+    with open(case.path / "new", "wb") as file:
+        file.write(CONTENT)
+        file.flush()
+        os.fchmod(file.fileno(), 0o640)
+        os.utime(file.fileno(), ns=(10**18, 10**18))
+        os.fchown(file.fileno(), 12, 34)
+    assert case.counts() == {"PutObject": 1}
+    stored = case.head("new")["Metadata"]
+    assert stored.pop("mtime") in ("1000000000", "1000000000.000000000")
+    assert stored == {"mode": "33184", "uid": "12", "gid": "34"}
+    status = os.stat(case.path / "new")
+    assert (status.st_mode & 0o7777, status.st_mtime_ns, status.st_uid, status.st_gid) == (0o640, 10**18, 12, 34)
+    assert case.counts() == {"PutObject": 1}
+
+
+def test_a_small_file_replaced_is_one_put(case):
+    (case.path / "old").write_bytes(b"before")
+    case.settled()
+    (case.path / "old").write_bytes(CONTENT)
+    assert case.counts() == {"PutObject": 1}
+    assert case.get("old") == CONTENT
+
+
+def test_a_small_file_read_is_one_get(s3_case, ceph):
+    case = s3_case(ceph, {"freshness": LONG}, attributes="listing")
+    case.put("old", CONTENT)
+    assert case.settled() == ["old"]
+    assert run("cat", case.path / "old").stdout.encode() == CONTENT
+    assert case.counts() == {"GetObject": 1}
+    assert case.proxy.bytes_received() == len(CONTENT)
+
+
+def test_a_file_read_again_costs_one_look(case):
+    content = random_bytes(5 * MIB)
+    case.put("old", content)
+    case.settled()
+    same_bytes((case.path / "old").read_bytes(), content)
+    case.refresh("old")
+    case.proxy.reset()
+    same_bytes((case.path / "old").read_bytes(), content)
+    counts = case.counts()
+    assert counts.pop("HeadObject", 0) + counts.pop("ListObjects", 0) <= 1 and not counts
+
+
+def test_a_file_read_again_while_fresh_costs_nothing(case):
+    case.put("old", CONTENT)
+    case.settled()
+    (case.path / "old").read_bytes()
+    case.proxy.reset()
+    for _ in range(5):
+        assert (case.path / "old").read_bytes() == CONTENT
+    assert not case.counts()
+
+
+def test_what_was_written_here_is_known_here(case):
+    case.settled()
+    (case.path / "new").write_bytes(CONTENT)
+    case.proxy.reset()
+    assert os.stat(case.path / "new").st_size == len(CONTENT)
+    assert os.listdir(case.path) == ["new"]
+    counts = case.counts()
+    assert counts.pop("ListObjects", 0) <= 1 and not counts
+
+
+@pytest.fixture(scope="module")
+def crowded(ceph):
+    """A container with more names than fit into one page."""
+    container = ceph.new_bucket("crowded")
+    client = ceph.client()
+    for number in range(1100):
+        client.put_object(Bucket=container, Key=f"name-{number:04}", Body=b"")
+    yield container
+    ceph.remove_bucket(container)
+
+
+@pytest.mark.parametrize("attributes", ["listing", "exact"])
+def test_names_cost_one_request_a_thousand(s3_case, ceph, crowded, attributes):
+    case = s3_case(ceph, {"freshness": LONG}, container=crowded, attributes=attributes)
+    case.proxy.reset()
+    names = run("ls", "-f", case.path).stdout.split()
+    assert sorted(names) == sorted([".", "..", *(f"name-{number:04}" for number in range(1100))])
+    counts = case.counts()
+    assert counts.pop("ListObjects") <= 2 + 2
+    assert counts.pop("HeadBucket", 0) <= 1 and not counts
+
+
+def test_long_listing_by_the_listing_alone(s3_case, ceph, crowded):
+    case = s3_case(ceph, {"freshness": LONG}, container=crowded, attributes="listing")
+    case.settled()
+    assert len(run("ls", "-l", case.path).stdout.splitlines()) == 1101
+    counts = case.counts()
+    assert counts.pop("ListObjects", 0) <= 2 + 2 and not counts
+
+
+def test_exact_attributes_are_fetched_side_by_side_and_once(s3_case, ceph):
+    case = s3_case(ceph, {"freshness": LONG}, proxy_options={"latency": 0.02})
+    for number in range(40):
+        case.put(f"name-{number}", b"", Metadata={"mtime": f"{number}.5"})
+    case.settled()
+    run("ls", "-l", case.path)
+    assert case.counts().pop("HeadObject") <= 40
+    assert {os.stat(case.path / f"name-{number}").st_mtime for number in range(40)} == {number + 0.5 for number in range(40)}
+    assert case.counts()["HeadObject"] <= 40
+    case.proxy.reset()
+    run("ls", "-l", case.path)
+    assert not case.counts().get("HeadObject")
+
+
+def test_many_names_are_looked_at_by_one_listing(s3_case, ceph):
+    case = s3_case(ceph, {"freshness": LONG}, attributes="listing")
+    for number in range(60):
+        case.put(f"name-{number}", b"x" * number)
+    case.settled()
+    case.refresh()
+    case.proxy.reset()
+    assert [os.stat(case.path / f"name-{number}").st_size for number in range(60)] == list(range(60))
+    counts = case.counts()
+    # Refreshing has made even the directory unknown: some names are asked for one by one before it is worth a listing.
+    assert counts.pop("ListObjects") <= 5
+    assert counts.pop("HeadBucket", 0) <= 1 and not counts
+
+
+def test_a_name_that_is_not_listed_costs_nothing(case):
+    case.put("there", b"")
+    case.settled()
+    for number in range(50):
+        assert not os.path.exists(case.path / f"absent-{number}")
+    assert not case.counts()
+
+
+def test_an_absence_is_remembered(s3_case, ceph):
+    case = s3_case(ceph, {"freshness": LONG})
+    assert not os.path.exists(case.path / "absent")
+    case.proxy.reset()
+    for _ in range(5):
+        assert not os.path.exists(case.path / "absent")
+    assert not case.counts()
+
+
+def test_parts_go_out_while_writing_goes_on(case):
+    case.settled()
+    piece, pieces = random_bytes(MIB), 200
+    with open(case.path / "big", "wb") as file:
+        for _ in range(pieces):
+            file.write(piece)
+        file.flush()
+        wait_until(lambda: case.counts().get("UploadPart"), message="a part sent before close")
+    assert case.counts()["CompleteMultipartUpload"] == case.counts()["CreateMultipartUpload"] == 1
+    assert case.proxy.bytes_sent() < (pieces + 1) * MIB, "something was sent twice"
+    assert case.head("big")["ContentLength"] == pieces * MIB
+    same_bytes(case.get("big"), piece * pieces)
+    assert case.unfinished() == []
+
+
+def test_nothing_is_left_of_an_upload_whose_file_was_removed(case):
+    case.settled()
+    with open(case.path / "big", "wb") as file:
+        for _ in range(60):
+            file.write(random_bytes(MIB))
+        file.flush()
+        wait_until(lambda: case.counts().get("UploadPart"), message="a part sent before close")
+        os.unlink(case.path / "big")
+    wait_until(lambda: case.unfinished() == [], message="the end of the upload")
+    assert case.keys() == []
+
+
+def test_removing_is_one_delete(s3_case, ceph):
+    case = s3_case(ceph, {"freshness": LONG}, attributes="listing")
+    for number in range(5):
+        case.put(f"name-{number}", CONTENT)
+    case.settled()
+    for number in range(5):
+        os.unlink(case.path / f"name-{number}")
+    assert case.counts() == {"DeleteObject": 5}
+    assert case.keys() == [] and os.listdir(case.path) == []
+
+
+def test_statfs_costs_nothing(case):
+    case.settled()
+    run("df", case.path)
+    assert not case.counts()
+
+
+def test_random_reads_move_little_more_than_they_ask_for(case):
+    content = random_bytes(32 * MIB)
+    case.put("big", content)
+    case.settled()
+    descriptor = os.open(case.path / "big", os.O_RDONLY)
+    try:
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+        for offset in (20 * MIB, 3 * MIB, 29 * MIB, 11 * MIB, 7 * MIB):
+            assert os.pread(descriptor, 4096, offset) == content[offset:offset + 4096]
+    finally:
+        os.close(descriptor)
+    assert case.proxy.bytes_received() <= 5 * MIB + 4096
+
+
+def test_readers_of_one_object_share_what_is_fetched(case):
+    content = random_bytes(16 * MIB)
+    case.put("big", content)
+    case.settled()
+    readers = [subprocess.Popen(["md5sum", case.path / "big"], stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    sums = {reader.communicate()[0].split()[0] for reader in readers}
+    assert len(sums) == 1
+    assert case.proxy.bytes_received() <= 20 * MIB
