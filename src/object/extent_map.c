@@ -231,6 +231,18 @@ extent_map_mark_local(ExtentMap *map, guint64 offset, guint64 length_bytes)
 }
 
 void
+extent_map_replace_version(ExtentMap *map, ObjectVersion *before, ObjectVersion *after)
+{
+    for (GTreeNode *node = g_tree_node_first(map->tree); node != NULL; node = g_tree_node_next(node)) {
+        Extent *extent = extent_of(node);
+        if (extent->version != before || extent->source_offset != extent->offset)
+            continue;
+        object_version_unref(extent->version);
+        extent->version = object_version_ref(after);
+    }
+}
+
+void
 extent_map_rebase(ExtentMap *map, ObjectVersion *version)
 {
     g_autoptr(ExtentMap) fresh = extent_map_new();

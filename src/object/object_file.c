@@ -86,6 +86,18 @@ object_file_ref(ObjectFile *file)
     return file;
 }
 
+void
+object_file_clear_doubt(ObjectFile *file)
+{
+    PublicationDoubt *doubt = g_steal_pointer(&file->doubt);
+    if (doubt == NULL)
+        return;
+    g_free(doubt->if_etag);
+    g_free(doubt->content_type);
+    g_hash_table_unref(doubt->metadata);
+    g_free(doubt);
+}
+
 static void
 file_free(ObjectFile *file)
 {
@@ -94,6 +106,7 @@ file_free(ObjectFile *file)
     object_version_unref(file->base);
     object_info_clear(&file->info);
     g_hash_table_unref(file->others);
+    object_file_clear_doubt(file);
     g_clear_error(&file->failure);
     g_free(file->content_type);
     g_free(file->container);
@@ -409,6 +422,7 @@ object_file_move(ObjectFile *file, Call *call, const char *container, const char
         return FALSE;
     /* Parts that went out belong to the old name. */
     stream_upload_abandon(file);
+    object_file_clear_doubt(file);
     lock_acquire(&file->lock);
     move_locked(file, container, key, moved);
     object_file_end_change_locked(file);

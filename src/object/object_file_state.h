@@ -18,6 +18,14 @@
 
 typedef struct StreamUpload StreamUpload;
 
+/* What a publication that failed would have stored: it may have been carried out all the same. */
+typedef struct {
+    guint64 size_bytes, changes; /* of the file, then */
+    gboolean is_new, has_time;
+    char *if_etag, *content_type;
+    Metadata *metadata;
+} PublicationDoubt;
+
 struct ObjectFile {
     gint references;
     ObjectStore *store;
@@ -49,8 +57,9 @@ struct ObjectFile {
     char *content_type;
     Metadata *others;
 
-    GError *failure; /* of the last publication; NULL: it succeeded */
-    gboolean lost;   /* another writer won: never published again */
+    PublicationDoubt *doubt; /* NULL: none; under the token `publishing` */
+    GError *failure;         /* of the last publication; NULL: it succeeded */
+    gboolean lost;           /* another writer won: never published again */
     guint attempts;
     gint64 dirty_since_us;
     Call *publication_call; /* of the running publication: a drop cancels it; borrowed */
@@ -80,6 +89,9 @@ gboolean object_file_check_size(ObjectFile *file, guint64 offset, guint64 length
 
 /* "storage/container/key" for messages. */
 char *object_file_describe(ObjectFile *file);
+
+/* There is no doubt any more. */
+void object_file_clear_doubt(ObjectFile *file);
 
 gboolean object_file_needs_publication_locked(const ObjectFile *file);
 /* The handle's last use: publishes or saves what is left, then forgets local copies of a clean object. */

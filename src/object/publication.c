@@ -102,6 +102,35 @@ note_stored(Publication *p, ObjectInfo *stored, Metadata *metadata, gboolean nee
     p->result->content_stored = TRUE;
 }
 
+/* A refusal was looked into before it was told; after anything else the object may be stored, or be stored
+ * yet.
+ */
+static void
+note_doubt(Publication *p, const WriteOptions *options, gboolean has_time, const GError *failure)
+{
+    ObjectFile *file = p->file;
+    object_file_clear_doubt(file);
+    if (error_is(failure, ERROR_CHANGED) || error_is(failure, ERROR_EXISTS) ||
+        error_is(failure, ERROR_NOT_FOUND))
+        return;
+    file->doubt = g_new(PublicationDoubt, 1);
+    *file->doubt = (PublicationDoubt){.size_bytes = p->result->attributes.size_bytes,
+                                      .changes = file->changes,
+                                      .is_new = p->is_new,
+                                      .has_time = has_time,
+                                      .if_etag = g_strdup(options->if_etag),
+                                      .content_type = g_strdup(options->content_type),
+                                      .metadata = g_hash_table_ref(options->metadata)};
+}
+
+static gboolean
+fail_in_doubt(Publication *p, const WriteOptions *options, gboolean has_time, GError *failure, GError **error)
+{
+    note_doubt(p, options, has_time, failure);
+    g_propagate_error(error, failure);
+    return FALSE;
+}
+
 static gboolean
 store_by_put(Publication *p, GError **error)
 {
@@ -109,14 +138,15 @@ store_by_put(Publication *p, GError **error)
     guint64 size_bytes = p->result->attributes.size_bytes;
     FileContentSource content;
     ByteSource source;
+    GError *failure = NULL;
     WriteOptions options = make_options(p);
     /* A driver may read its source twice (a hash, a retry): what is remote is fetched once, before. */
     if (!file_content_stage(p->file, p->call, 0, size_bytes, error))
         return FALSE;
     file_content_init_source(&content, p->file, p->call, 0, size_bytes, &source);
     if (!storage_write_object(p->file->storage, p->call, p->container, p->key, &source, &options, &stored,
-                              error))
-        return FALSE;
+                              &failure))
+        return fail_in_doubt(p, &options, TRUE, failure, error);
     note_stored(p, &stored, p->metadata, FALSE);
     return TRUE;
 }
@@ -126,12 +156,13 @@ store_by_copy(Publication *p, ObjectVersion *from, GError **error)
 {
     g_auto(ObjectInfo) stored = {0};
     g_auto(ObjectVersionPlace) place = {0};
+    GError *failure = NULL;
     WriteOptions options = make_options(p);
     object_version_get_place(from, &place);
     CopySource source = {place.container, place.key, place.etag};
     if (!storage_copy_object(p->file->storage, p->call, &source, object_version_get_size(from), p->container,
-                             p->key, &options, &stored, error))
-        return FALSE;
+                             p->key, &options, &stored, &failure))
+        return fail_in_doubt(p, &options, TRUE, failure, error);
     if (!p->can.copy_checks_source && !object_version_check(from, p->call, error))
         return FALSE;
     note_stored(p, &stored, p->metadata, FALSE);
@@ -154,12 +185,15 @@ check_sources(Publication *p, const UploadPlan *plan, GError **error)
 
 static gboolean
 commit(Publication *p, const char *upload_id, const UploadPlan *plan, GArray *parts,
-       const WriteOptions *options, ObjectInfo *out_stored, GError **error)
+       const WriteOptions *options, gboolean has_time, ObjectInfo *out_stored, GError **error)
 {
-    return check_sources(p, plan, error) && call_check(p->call, error) &&
-           storage_commit_upload(p->file->storage, p->call, p->container, p->key, upload_id,
+    GError *failure = NULL;
+    if (!check_sources(p, plan, error) || !call_check(p->call, error))
+        return FALSE;
+    return storage_commit_upload(p->file->storage, p->call, p->container, p->key, upload_id,
                                  (const UploadPart *)(gpointer)parts->data, parts->len, options,
-                                 p->result->attributes.size_bytes, out_stored, error);
+                                 p->result->attributes.size_bytes, out_stored, &failure) ||
+           fail_in_doubt(p, options, has_time, failure, error);
 }
 
 /* Whatever became of the call: parts that nobody commits cost money. */
@@ -175,11 +209,11 @@ abort_upload(Publication *p, const char *upload_id)
 
 static gboolean
 send_and_commit(Publication *p, const char *upload_id, const UploadPlan *plan, const WriteOptions *options,
-                ObjectInfo *out_stored, GError **error)
+                gboolean has_time, ObjectInfo *out_stored, GError **error)
 {
     PartSender sender = {p->file, p->call, p->container, p->key, upload_id, plan};
     g_autoptr(GArray) parts = part_sender_send(&sender, error);
-    return parts != NULL && commit(p, upload_id, plan, parts, options, out_stored, error);
+    return parts != NULL && commit(p, upload_id, plan, parts, options, has_time, out_stored, error);
 }
 
 static gboolean
@@ -190,7 +224,7 @@ store_by_parts(Publication *p, const UploadPlan *plan, GError **error)
     WriteOptions options = make_options(p);
     if (!storage_begin_upload(p->file->storage, p->call, p->container, p->key, &options, &upload_id, error))
         return FALSE;
-    if (!send_and_commit(p, upload_id, plan, &options, &stored, error)) {
+    if (!send_and_commit(p, upload_id, plan, &options, TRUE, &stored, error)) {
         abort_upload(p, upload_id);
         return FALSE;
     }
@@ -265,7 +299,7 @@ store_by_begun_upload(Publication *p, const UploadPlan *plan, GError **error)
     WriteOptions options = make_options(p);
     options.metadata = begun;
     options.content_type = begun_type;
-    if (!send_and_commit(p, stream_upload_get_id(file), plan, &options, &stored, error)) {
+    if (!send_and_commit(p, stream_upload_get_id(file), plan, &options, with_time, &stored, error)) {
         stream_upload_abandon(file);
         return FALSE;
     }
@@ -313,10 +347,70 @@ store_once(Publication *p, GError **error)
     return store_by_put(p, error);
 }
 
+/* Nothing was written since: it is published, but for attributes. */
+static gboolean
+take_doubted(ObjectFile *file, Call *call, ObjectInfo *found, PublicationResult *result, GError **error)
+{
+    Publication p;
+    const PublicationDoubt *doubt = file->doubt;
+    publication_init(&p, file, call, result, TRUE);
+    note_stored(&p, found, doubt->metadata, FALSE);
+    gboolean ok = correct_metadata(&p, doubt->metadata, doubt->content_type, doubt->has_time, error);
+    publication_clear(&p);
+    return ok;
+}
+
+/* What was written since replaces it; what was clean before, is now to be had there. */
+static void
+build_on_doubted(ObjectFile *file, const ObjectInfo *found)
+{
+    ObjectVersion *base = object_version_get(file->store->versions, file->storage, file->container, file->key,
+                                             found->etag, found->size_bytes);
+    lock_acquire(&file->lock);
+    ObjectVersion *before = file->base;
+    if (before != NULL)
+        extent_map_replace_version(file->extents, before, base);
+    file->base = base;
+    file->generation++;
+    file->exclusive = FALSE;
+    object_info_clear(&file->info);
+    object_info_copy(&file->info, found);
+    lock_release(&file->lock);
+    object_version_unref(before);
+}
+
+/* Looks whether the publication that failed in doubt was carried out: or our own object would be taken for
+ * somebody else's. *out_done: nothing is left to store, or (FALSE) that failed. */
+static gboolean
+resolve_doubt(ObjectFile *file, Call *call, PublicationResult *result, gboolean *out_done, GError **error)
+{
+    PublicationDoubt *doubt = file->doubt;
+    const WriteOptions options = {
+        .metadata = doubt->metadata, .if_etag = doubt->if_etag, .if_absent = doubt->is_new};
+    g_auto(ObjectInfo) found = {0};
+    gboolean ours = FALSE, ok = TRUE;
+    if (!storage_find_write(file->storage, call, file->container, file->key, doubt->size_bytes, &options,
+                            &found, &ours, error))
+        return FALSE;
+    *out_done = ours && doubt->changes == file->changes;
+    if (*out_done)
+        ok = take_doubted(file, call, &found, result, error);
+    else if (ours)
+        build_on_doubted(file, &found);
+    object_file_clear_doubt(file);
+    return ok;
+}
+
 gboolean
 publication_store(ObjectFile *file, Call *call, PublicationResult *result, GError **error)
 {
     Publication p;
+    gboolean done = FALSE;
+    if (file->doubt != NULL) {
+        gboolean known = resolve_doubt(file, call, result, &done, error);
+        if (!known || done)
+            return known;
+    }
     publication_init(&p, file, call, result, TRUE);
     g_autoptr(GError) local_error = NULL;
     gboolean had_begun = stream_upload_has_begun(file);

@@ -88,6 +88,11 @@ gboolean storage_read_object(Storage *storage, Call *call, const char *container
 gboolean storage_write_object(Storage *storage, Call *call, const char *container, const char *key,
                               const ByteSource *source, const WriteOptions *options, ObjectInfo *out_info,
                               GError **error);
+/* Whether a write (or commit) with these options, which failed, has been carried out after all: then
+ * *out_info is what is stored now. */
+gboolean storage_find_write(Storage *storage, Call *call, const char *container, const char *key,
+                            guint64 size_bytes, const WriteOptions *options, ObjectInfo *out_info,
+                            gboolean *out_found, GError **error);
 gboolean storage_delete_object(Storage *storage, Call *call, const char *container, const char *key,
                                const char *if_etag, GError **error);
 /* Any size: above maximum_copy_bytes by parts in parallel (source size must then be given, else 0). */

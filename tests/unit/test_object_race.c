@@ -211,6 +211,75 @@ test_writer_waits_for_a_publication_past_its_deadline(ObjectFixture *fixture, gc
     object_fixture_assert_stored(fixture, "a", "late", 4);
 }
 
+/* A publication that failed with a doubt was carried out after all. */
+static void
+fail_in_doubt(ObjectFixture *fixture, FileHandle *handle, MemoryOperation operation)
+{
+    GError *error = NULL;
+    storage_fixture_fail(&fixture->base, operation, 1, ERROR_UNAVAILABLE, TRUE);
+    storage_fixture_fail(&fixture->base, MEMORY_STAT_OBJECT, 1, ERROR_DENIED, FALSE);
+    g_assert_false(object_fixture_flush(handle, &error));
+    g_clear_error(&error);
+    memory_fault_clear(fixture->base.store);
+}
+
+static void
+test_own_doubtful_creation_is_no_conflict(ObjectFixture *fixture, gconstpointer keys)
+{
+    FileHandle *handle = object_fixture_open(fixture, "a", TRUE);
+    object_fixture_write(handle, 0, "data", 4);
+    fail_in_doubt(fixture, handle, MEMORY_WRITE_OBJECT);
+    object_fixture_write(handle, 4, " more", 5);
+    object_fixture_flush_and_close(handle);
+    object_fixture_assert_stored(fixture, "a", "data more", 9);
+}
+
+static void
+test_own_doubtful_replacement_is_no_conflict(ObjectFixture *fixture, gconstpointer keys)
+{
+    object_fixture_put(fixture, "a", "before it", 9);
+    FileHandle *handle = object_fixture_open(fixture, "a", FALSE);
+    object_fixture_write(handle, 0, "B", 1);
+    fail_in_doubt(fixture, handle, MEMORY_WRITE_OBJECT);
+    object_fixture_flush_and_close(handle);
+    object_fixture_assert_stored(fixture, "a", "Before it", 9);
+}
+
+/* What was not changed is now only in the version that was stored in doubt. */
+static void
+test_own_doubtful_edit_goes_on(ObjectFixture *fixture, gconstpointer keys)
+{
+    enum { SIZE = 12 << 20 };
+    g_autofree guint8 *data = object_fixture_pattern(1, SIZE);
+    object_fixture_put(fixture, "a", data, SIZE);
+    FileHandle *handle = object_fixture_open(fixture, "a", FALSE);
+    object_fixture_write(handle, SIZE / 2, "xx", 2);
+    memcpy(data + SIZE / 2, "xx", 2);
+    fail_in_doubt(fixture, handle, MEMORY_COMMIT_UPLOAD);
+    object_fixture_write(handle, SIZE / 4, "yy", 2);
+    memcpy(data + SIZE / 4, "yy", 2);
+    object_fixture_flush_and_close(handle);
+    object_fixture_assert_stored(fixture, "a", data, SIZE);
+}
+
+static void
+test_foreign_object_after_doubt_is_a_conflict(ObjectFixture *fixture, gconstpointer keys)
+{
+    GError *error = NULL;
+    FileHandle *handle = object_fixture_open(fixture, "a", TRUE);
+    object_fixture_write(handle, 0, "data", 4);
+    storage_fixture_fail(&fixture->base, MEMORY_WRITE_OBJECT, 0, ERROR_DENIED, FALSE);
+    g_assert_false(object_fixture_flush(handle, &error));
+    g_clear_error(&error);
+    memory_fault_clear(fixture->base.store);
+    object_fixture_put(fixture, "a", "atad", 4);
+    g_assert_false(object_fixture_flush(handle, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_CHANGED);
+    g_clear_error(&error);
+    object_fixture_close(handle);
+    object_fixture_assert_stored(fixture, "a", "atad", 4);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -222,5 +291,9 @@ main(int argc, char **argv)
     ADD(metadata_set_during_publication_is_stored);
     ADD(reader_outlives_a_change_of_metadata);
     ADD(writer_waits_for_a_publication_past_its_deadline);
+    ADD(own_doubtful_creation_is_no_conflict);
+    ADD(own_doubtful_replacement_is_no_conflict);
+    ADD(own_doubtful_edit_goes_on);
+    ADD(foreign_object_after_doubt_is_a_conflict);
     return g_test_run();
 }
