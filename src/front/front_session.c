@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <unistd.h>
 
 /* Threads that read /dev/fuse. They start on demand; local calls that run in line are far fewer. */
 #define READER_THREADS_MAX 32
@@ -112,6 +113,17 @@ make_session(Front *front)
     return session;
 }
 
+/* libfuse has one code for all; what fusermount3 knows it has printed itself. */
+static const char *
+mount_hint(const FrontOptions *options)
+{
+    if (geteuid() == 0)
+        return "is /dev/fuse there and usable?";
+    if (options->allow_other)
+        return "has /etc/fuse.conf a line user_allow_other?";
+    return "is /dev/fuse there and usable, and may you write to the directory?";
+}
+
 static gboolean
 mount_session(Front *front, GError **error)
 {
@@ -125,11 +137,9 @@ mount_session(Front *front, GError **error)
     if (front->session != NULL)
         fuse_session_destroy(front->session);
     front->session = NULL;
-    g_set_error(
-        error, STORAGEFS_ERROR, errno == EACCES || errno == EPERM ? ERROR_DENIED : ERROR_IO,
-        "cannot mount at %s%s%s: is /dev/fuse there and usable (allow_other needs user_allow_other in "
-        "/etc/fuse.conf)?",
-        mount_point, errno != 0 ? ": " : "", errno != 0 ? g_strerror(errno) : "");
+    g_set_error(error, STORAGEFS_ERROR, errno == EACCES || errno == EPERM ? ERROR_DENIED : ERROR_IO,
+                "cannot mount at %s%s%s: %s", mount_point, errno != 0 ? ": " : "",
+                errno != 0 ? g_strerror(errno) : "", mount_hint(&front->options));
     return FALSE;
 }
 
