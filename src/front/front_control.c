@@ -267,8 +267,11 @@ front_control_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offs
     if (!front_control_owns(inode))
         return FALSE;
     const GString *text = (const GString *)(gpointer)(gsize)info->fh;
-    gsize start = MIN((gsize)offset, text->len);
-    front_reply_data(request, text->str + start, MIN(size, text->len - start));
+    gsize start = MIN((gsize)offset, text->len), length = MIN(size, text->len - start);
+    /* A copy: once the kernel has it, the reader may close, and release the text, before the reply returns.
+     */
+    g_autofree char *bytes = g_memdup2(text->str + start, length);
+    front_reply_data(request, bytes, length);
     return TRUE;
 }
 

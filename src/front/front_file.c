@@ -65,7 +65,11 @@ run_open(FrontJob *job)
     FileHandle *handle;
     gboolean keep_cache = FALSE;
     if (!tree_open(job->front->tree, job->call, job->node, job->info.flags, &handle, &keep_cache, &error)) {
-        front_job_fail(job, "open", &error);
+        /* The name was there when the kernel looked. At ESTALE it looks again, and with O_CREAT creates. */
+        if (error_is(error, ERROR_NOT_FOUND))
+            front_reply_errno(front_job_take_request(job), ESTALE);
+        else
+            front_job_fail(job, "open", &error);
         return;
     }
     set_open_flags(&job->info, keep_cache);
@@ -156,6 +160,13 @@ write_in_line(fuse_req_t request, Node *node, FileHandle *handle, const char *da
     front_reply_failure(request, "write", subject, NULL, &error);
 }
 
+/* The kernel's size may be old where others append too; pages that it writes back have their place. */
+static guint64
+place_of_write(const struct fuse_file_info *info, off_t offset)
+{
+    return (info->flags & O_APPEND) != 0 && !info->writepage ? FILE_HANDLE_APPEND : (guint64)offset;
+}
+
 void
 front_file_write(fuse_req_t request, fuse_ino_t inode, const char *data, size_t size, off_t offset,
                  struct fuse_file_info *info)
@@ -165,19 +176,20 @@ front_file_write(fuse_req_t request, fuse_ino_t inode, const char *data, size_t 
     Front *front = front_of(request);
     Node *node = front_node_of(front, inode);
     FileHandle *handle = front_handle_of(info);
+    guint64 at = place_of_write(info, offset);
     if (handle->operations->write_is_ready(handle, size)) {
-        write_in_line(request, node, handle, data, size, (guint64)offset);
+        write_in_line(request, node, handle, data, size, at);
         return;
     }
     if (front_job_enter_inline(front, node)) {
-        write_in_line(request, node, handle, data, size, (guint64)offset);
+        write_in_line(request, node, handle, data, size, at);
         front_job_leave_inline(front);
         return;
     }
     FrontJob *job = handle_job(request, inode, info, run_write);
     job->data = g_memdup2(data, size);
     job->data_bytes = size;
-    job->offset = (guint64)offset;
+    job->offset = at;
     front_job_dispatch(job);
 }
 

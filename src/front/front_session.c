@@ -17,33 +17,57 @@
  * MiB. */
 #define BACKGROUND_MAX 128
 #define READ_AHEAD_KIB 1024
+/* Newer libfuse takes the kernel's limit, which the administrator may have raised without bound. */
+#define REQUEST_BYTES_MAX (1u << 20)
 
+/* One capability. libfuse 3.17 keeps them in a wider word, behind functions. */
 static void
-set_wanted(struct fuse_conn_info *connection, unsigned capability, gboolean wanted)
+set_wanted(struct fuse_conn_info *connection, guint64 capability, gboolean wanted)
 {
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
+    if (wanted)
+        fuse_set_feature_flag(connection, capability);
+    else
+        fuse_unset_feature_flag(connection, capability);
+#else
     if (!wanted)
-        connection->want &= ~capability;
+        connection->want &= ~(unsigned)capability;
     else if (connection->capable & capability)
-        connection->want |= capability;
+        connection->want |= (unsigned)capability;
+#endif
 }
 
-/* Splice, writeback_cache and cached directories are measured losses; locks are the kernel's own. */
+static gboolean
+is_wanted(struct fuse_conn_info *connection, guint64 capability)
+{
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
+    return fuse_get_feature_flag(connection, capability);
+#else
+    return (connection->want & capability) != 0;
+#endif
+}
+
+/* Splice, writeback_cache and cached directories are measured losses; locks are the kernel's own; the kernel,
+ * not the tree, takes set-user-id bits off a file that somebody else writes. */
 static void
 front_init(void *data, struct fuse_conn_info *connection)
 {
+    static const guint64 wanted[] = {
+        FUSE_CAP_ASYNC_READ,  FUSE_CAP_ATOMIC_O_TRUNC,   FUSE_CAP_PARALLEL_DIROPS, FUSE_CAP_ASYNC_DIO,
+        FUSE_CAP_READDIRPLUS, FUSE_CAP_READDIRPLUS_AUTO, FUSE_CAP_AUTO_INVAL_DATA};
+    static const guint64 refused[] = {FUSE_CAP_SPLICE_READ,     FUSE_CAP_SPLICE_WRITE,   FUSE_CAP_SPLICE_MOVE,
+                                      FUSE_CAP_WRITEBACK_CACHE, FUSE_CAP_POSIX_LOCKS,    FUSE_CAP_FLOCK_LOCKS,
+                                      FUSE_CAP_CACHE_SYMLINKS,  FUSE_CAP_HANDLE_KILLPRIV};
     Front *front = data;
-    set_wanted(connection, FUSE_CAP_ASYNC_READ | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_PARALLEL_DIROPS, TRUE);
-    set_wanted(connection, FUSE_CAP_ASYNC_DIO, TRUE);
-    set_wanted(connection, FUSE_CAP_READDIRPLUS, TRUE);
-    set_wanted(connection, FUSE_CAP_READDIRPLUS_AUTO, TRUE);
-    set_wanted(connection, FUSE_CAP_AUTO_INVAL_DATA, TRUE);
-    set_wanted(connection, FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE, FALSE);
-    set_wanted(connection, FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS, FALSE);
-    set_wanted(connection, FUSE_CAP_CACHE_SYMLINKS, FALSE);
+    for (guint i = 0; i < G_N_ELEMENTS(wanted); i++)
+        set_wanted(connection, wanted[i], TRUE);
+    for (guint i = 0; i < G_N_ELEMENTS(refused); i++)
+        set_wanted(connection, refused[i], FALSE);
+    connection->max_write = MIN(connection->max_write, REQUEST_BYTES_MAX);
     connection->max_background = BACKGROUND_MAX;
     connection->congestion_threshold = BACKGROUND_MAX * 3 / 4;
     connection->time_gran = 1;
-    front->readdirplus = (connection->want & FUSE_CAP_READDIRPLUS) != 0;
+    front->readdirplus = is_wanted(connection, FUSE_CAP_READDIRPLUS);
 }
 
 static const struct fuse_lowlevel_ops operations = {

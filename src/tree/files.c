@@ -33,22 +33,13 @@ get_xattr(Tree *tree, Call *call, Node *node, const char *name, GBytes **out_val
            place.files->get_xattr(place.instance, place.place.container, key, name, out_value, error);
 }
 
+/* Without storagefs.*: tools that copy attributes would try to set them. */
 static gboolean
 list_xattrs(Tree *tree, Call *call, Node *node, GBytes **out_names, GError **error)
 {
     g_auto(FilesPlace) place = {0};
-    g_autoptr(GBytes) own = NULL;
-    if (!files_place_of(tree, &place, node, error) ||
-        !place.files->list_xattrs(place.instance, place.place.container, place.place.key, &own, error))
-        return FALSE;
-    gsize length = 0;
-    const guint8 *data = g_bytes_get_data(own, &length);
-    GByteArray *names = g_byte_array_new();
-    g_byte_array_append(names, data, (guint)length);
-    if (place.place.key[0] != '\0')
-        g_byte_array_append(names, (const guint8 *)KEY_ATTRIBUTE, sizeof KEY_ATTRIBUTE);
-    *out_names = g_byte_array_free_to_bytes(names);
-    return TRUE;
+    return files_place_of(tree, &place, node, error) &&
+           place.files->list_xattrs(place.instance, place.place.container, place.place.key, out_names, error);
 }
 
 static gboolean
@@ -95,7 +86,6 @@ const TreeOperations files_operations = {
     .create = files_create,
     .release = files_release,
     .open_listing = files_open_listing,
-    .fetch_page = files_fetch_page,
     .take = files_take,
     .make_directory = files_make_directory,
     .remove_directory = files_remove_directory,

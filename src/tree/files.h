@@ -19,8 +19,9 @@ gboolean files_stat(Tree *tree, Call *call, Node *node, FileHandle *handle, stru
 gboolean files_set_attributes(Tree *tree, Call *call, Node *node, FileHandle *handle, unsigned valid,
                               const struct stat *attributes, const struct timespec times[2], GError **error);
 gboolean files_take(Tree *tree, Node *node, Listing *listing, const char *name, TreeEntry *out);
+
+/* files_list.c */
 gboolean files_open_listing(Tree *tree, Call *call, Node *node, Listing **out, GError **error);
-gboolean files_fetch_page(Tree *tree, Call *call, Node *node, Listing *listing, GError **error);
 
 /* files_change.c */
 gboolean files_open(Tree *tree, Call *call, Node *node, int flags, FileHandle **out_handle,

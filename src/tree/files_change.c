@@ -15,8 +15,10 @@ wants_write(int flags)
 static gboolean
 open_place(FilesPlace *place, int flags, mode_t mode, int *out_fd, GError **error)
 {
-    return place->files->open_file(place->instance, place->place.container, place->place.key, flags, mode,
-                                   place->flat, out_fd, error);
+    /* Appending is said with each write (see FILE_HANDLE_APPEND), and what the kernel hands us is not aligned
+     * as O_DIRECT wants it. */
+    return place->files->open_file(place->instance, place->place.container, place->place.key,
+                                   flags & ~(O_APPEND | O_DIRECT), mode, place->flat, out_fd, error);
 }
 
 static gboolean
@@ -25,8 +27,13 @@ stat_place(FilesPlace *place, struct stat *out, GError **error)
     return place->files->stat_file(place->instance, place->place.container, place->place.key, out, error);
 }
 
-/* The kernel does O_APPEND's seeking itself by the size it knows; the descriptor must not do it again for the
- * positions the kernel sends, but others may append, so it stays. */
+static FileHandle *
+add_handle_locked(Node *node, FileHandle *handle)
+{
+    node->handles = g_slist_prepend(node->handles, handle);
+    return handle;
+}
+
 gboolean
 files_open(Tree *tree, Call *call, Node *node, int flags, FileHandle **out_handle, gboolean *out_keep_cache,
            GError **error)
@@ -48,8 +55,8 @@ files_open(Tree *tree, Call *call, Node *node, int flags, FileHandle **out_handl
         node->flags & NODE_DETACHED ? NULL : files_apply_locked(tree, node->parent, node->name, &attributes);
     *out_keep_cache = known == node && node->flags & NODE_PAGES;
     node->flags |= NODE_PAGES;
+    *out_handle = add_handle_locked(node, local_handle_new(place.place.storage, fd, flags));
     lock_release(&tree->lock);
-    *out_handle = local_handle_new(place.place.storage, fd, flags);
     return TRUE;
 }
 
@@ -93,14 +100,18 @@ files_create(Tree *tree, Call *call, Node *parent, const char *name, int flags, 
     Node *node = files_apply_locked(tree, parent, name, &attributes);
     node->flags |= NODE_PAGES;
     files_fill_entry_locked(tree, node, &attributes, out);
+    FileHandle *handle = local_handle_new(place.place.storage, fd, flags & ~(O_CREAT | O_EXCL | O_TRUNC));
+    *out_handle = add_handle_locked(node, handle);
     lock_release(&tree->lock);
-    *out_handle = local_handle_new(place.place.storage, fd, flags & ~(O_CREAT | O_EXCL | O_TRUNC));
     return TRUE;
 }
 
 void
 files_release(Tree *tree, Call *call, Node *node, FileHandle *handle)
 {
+    lock_acquire(&tree->lock);
+    node->handles = g_slist_remove(node->handles, handle);
+    lock_release(&tree->lock);
     handle->operations->close(handle, call);
     tree_core_flush(tree);
 }

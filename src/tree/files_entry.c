@@ -95,11 +95,22 @@ take_attributes(Node *node, const struct stat *attributes)
     facts->tag = version;
 }
 
+/* Another file has the name of one that is open: its handles keep the old Node, so that the kernel never
+ * mixes the pages of both. */
+static gboolean
+was_replaced(const Node *node, const struct stat *attributes)
+{
+    struct stat open;
+    return node->kind == NODE_FILE && node->handles != NULL &&
+           fstat(((FileHandle *)node->handles->data)->fd, &open) == 0 && open.st_ino != attributes->st_ino;
+}
+
 Node *
 files_apply_locked(Tree *tree, Node *parent, const char *name, const struct stat *attributes)
 {
     Node *node = tree_core_find_locked(tree, parent, name);
-    if (node != NULL && node->kind != kind_of(attributes->st_mode)) {
+    if (node != NULL && (node->kind != kind_of(attributes->st_mode) || was_replaced(node, attributes))) {
+        tree_core_announce_entry_locked(tree, parent, name);
         tree_core_detach_locked(tree, node, NODE_UNLINKED);
         node = NULL;
     }
@@ -174,26 +185,48 @@ files_stat_ready(Tree *tree, Node *node, FileHandle *handle, struct stat *out, g
     return FALSE;
 }
 
-static gboolean
-stat_handle(FileHandle *handle, struct stat *out, GError **error)
+/* A descriptor of a file whose name is gone, for what the kernel asks without a handle: fstat(2), fchmod(2).
+ * The caller closes it; -1 where the name still leads there. */
+static int
+dup_nameless(Tree *tree, Node *node)
 {
-    return fstat(handle->fd, out) == 0 || error_set_errno(error, errno, "fstat");
+    int fd = -1;
+    lock_acquire(&tree->lock);
+    if (node->kind == NODE_FILE && node->flags & NODE_DETACHED && node->handles != NULL)
+        fd = fcntl(((FileHandle *)node->handles->data)->fd, F_DUPFD_CLOEXEC, 0);
+    lock_release(&tree->lock);
+    return fd;
+}
+
+static gboolean
+stat_open(int fd, struct stat *out, GError **error)
+{
+    return fstat(fd, out) == 0 || error_set_errno(error, errno, "fstat");
+}
+
+static gboolean
+stat_by_name(Tree *tree, Node *node, struct stat *out, GError **error)
+{
+    g_auto(FilesPlace) place = {0};
+    int fd = dup_nameless(tree, node);
+    if (fd < 0)
+        return files_place_of(tree, &place, node, error) &&
+               place.files->stat_file(place.instance, place.place.container, place.place.key, out, error);
+    gboolean ok = stat_open(fd, out, error);
+    close(fd);
+    return ok;
 }
 
 gboolean
 files_stat(Tree *tree, Call *call, Node *node, FileHandle *handle, struct stat *out, gint64 *out_valid_us,
            GError **error)
 {
-    g_auto(FilesPlace) place = {0};
     struct stat attributes;
-    gboolean by_handle = handle != NULL && handle->fd >= 0;
-    if (by_handle ? !stat_handle(handle, &attributes, error)
-                  : !files_place_of(tree, &place, node, error) ||
-                        !place.files->stat_file(place.instance, place.place.container, place.place.key,
-                                                &attributes, error))
+    if (handle != NULL ? !stat_open(handle->fd, &attributes, error)
+                       : !stat_by_name(tree, node, &attributes, error))
         return FALSE;
     lock_acquire(&tree->lock);
-    if (!by_handle || !(node->flags & NODE_DETACHED))
+    if (!(node->flags & NODE_DETACHED))
         take_attributes(node, &attributes);
     fill_stat(node, &attributes, out);
     *out_valid_us = tree_core_get_freshness_us(node);
@@ -203,18 +236,18 @@ files_stat(Tree *tree, Call *call, Node *node, FileHandle *handle, struct stat *
 
 /* Of an open file: it may have no name any more. */
 static gboolean
-set_by_handle(FileHandle *handle, unsigned valid, const struct stat *attributes,
-              const struct timespec times[2], GError **error)
+set_open(int fd, unsigned valid, const struct stat *attributes, const struct timespec times[2],
+         GError **error)
 {
     uid_t uid = valid & FILE_SET_UID ? attributes->st_uid : (uid_t)-1;
     gid_t gid = valid & FILE_SET_GID ? attributes->st_gid : (gid_t)-1;
-    if (valid & FILE_SET_SIZE && ftruncate(handle->fd, attributes->st_size) != 0)
+    if (valid & FILE_SET_SIZE && ftruncate(fd, attributes->st_size) != 0)
         return error_set_errno(error, errno, "ftruncate");
-    if (valid & (FILE_SET_UID | FILE_SET_GID) && fchown(handle->fd, uid, gid) != 0)
+    if (valid & (FILE_SET_UID | FILE_SET_GID) && fchown(fd, uid, gid) != 0)
         return error_set_errno(error, errno, "fchown");
-    if (valid & FILE_SET_MODE && fchmod(handle->fd, attributes->st_mode & 07777) != 0)
+    if (valid & FILE_SET_MODE && fchmod(fd, attributes->st_mode & 07777) != 0)
         return error_set_errno(error, errno, "fchmod");
-    if (valid & FILE_SET_TIMES && futimens(handle->fd, times) != 0)
+    if (valid & FILE_SET_TIMES && futimens(fd, times) != 0)
         return error_set_errno(error, errno, "futimens");
     return TRUE;
 }
@@ -226,11 +259,16 @@ files_set_attributes(Tree *tree, Call *call, Node *node, FileHandle *handle, uns
     g_auto(FilesPlace) place = {0};
     if (!tree_core_check_writable(tree, node, error))
         return FALSE;
-    if (handle != NULL && handle->fd >= 0)
-        return set_by_handle(handle, valid, attributes, times, error);
-    return files_place_of(tree, &place, node, error) &&
-           place.files->set_attributes(place.instance, place.place.container, place.place.key, valid,
-                                       attributes, times, error);
+    if (handle != NULL)
+        return set_open(handle->fd, valid, attributes, times, error);
+    int fd = dup_nameless(tree, node);
+    if (fd < 0)
+        return files_place_of(tree, &place, node, error) &&
+               place.files->set_attributes(place.instance, place.place.container, place.place.key, valid,
+                                           attributes, times, error);
+    gboolean ok = set_open(fd, valid, attributes, times, error);
+    close(fd);
+    return ok;
 }
 
 gboolean
@@ -238,74 +276,4 @@ files_take(Tree *tree, Node *node, Listing *listing, const char *name, TreeEntry
 {
     gint64 ignored;
     return files_lookup(tree, NULL, node, name, out, &ignored, NULL);
-}
-
-static gboolean
-add_name(gpointer data, const char *name, unsigned char type)
-{
-    EntryFacts facts = {.kind = type == DT_DIR ? NODE_FOLDER : type == DT_LNK ? NODE_SYMLINK : NODE_FILE};
-    facts.flags = type == DT_UNKNOWN ? 0 : FACT_EXACT;
-    listing_append_name(data, name, &facts);
-    return TRUE;
-}
-
-/* A directory is read whole, and anew for each reader: its file system is the cache. */
-static gboolean
-list_folder(Tree *tree, Node *node, Listing **out, GError **error)
-{
-    g_auto(FilesPlace) place = {0};
-    if (!files_place_of(tree, &place, node, error))
-        return FALSE;
-    lock_acquire(&tree->lock);
-    g_autofree char *prefix = node_make_prefix(node);
-    Listing *listing = listing_new(NULL, LISTING_PLAIN, tree_core_now());
-    lock_release(&tree->lock);
-    gboolean ok =
-        place.files->list_folder(place.instance, place.place.container, prefix, add_name, listing, error);
-    lock_acquire(&tree->lock);
-    if (ok)
-        listing_finish(listing, TRUE);
-    else
-        listing_unref(listing);
-    lock_release(&tree->lock);
-    if (ok)
-        *out = listing;
-    return ok;
-}
-
-gboolean
-files_open_listing(Tree *tree, Call *call, Node *node, Listing **out, GError **error)
-{
-    if (storage_get_settings(node_get_storage(node))->folders)
-        return list_folder(tree, node, out, error);
-    lock_acquire(&tree->lock);
-    *out = listing_new(NULL, LISTING_FLAT, tree_core_now());
-    lock_release(&tree->lock);
-    return TRUE;
-}
-
-gboolean
-files_fetch_page(Tree *tree, Call *call, Node *node, Listing *listing, GError **error)
-{
-    g_auto(FilesPlace) place = {0};
-    g_auto(ListPage) page;
-    list_page_init(&page);
-    AttributeDefaults defaults;
-    tree_core_get_defaults(tree, &defaults);
-    if (!files_place_of(tree, &place, node, error))
-        return FALSE;
-    lock_acquire(&tree->lock);
-    g_autofree char *token = g_strdup(listing->next_token);
-    lock_release(&tree->lock);
-    ListQuery query = {.prefix = "", .after_token = token};
-    if (!storage_list_objects(place.place.storage, call, place.place.container, &query, &page, error))
-        return FALSE;
-    lock_acquire(&tree->lock);
-    /* Two who came here at once asked for the same page: the second finds it there. */
-    if (!listing->complete && g_strcmp0(token, listing->next_token) == 0) {
-        tree->long_names += listing_append_page(listing, &page, "", &defaults, NULL, tree_core_now());
-        listing_release_page(listing);
-    }
-    lock_release(&tree->lock);
-    return TRUE;
 }

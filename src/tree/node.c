@@ -60,6 +60,8 @@ node_free(Node *node)
         free_folder(node->folder);
     else if (node->kind == NODE_LINK)
         g_free(node->target);
+    else if (node->is_in_files)
+        g_slist_free(node->handles);
     else
         g_clear_pointer(&node->file, object_file_unref);
     if (node->name != node->own_name)

@@ -15,7 +15,7 @@
 typedef struct Listing Listing;
 
 enum {
-    NODE_DETACHED = 1, /* in no table: its name is gone, or another Node's */
+    NODE_DETACHED = 1, /* found by nobody: its name is gone, or another Node's */
     NODE_PAGES = 2,    /* the kernel's cached pages are of this version */
     NODE_UNLINKED = 4  /* detached by unlink or by a rename onto it: never comes back */
 };
@@ -43,6 +43,7 @@ struct Node {
     union {
         FolderState *folder; /* directories */
         ObjectFile *file;    /* files of object services: a reference while open or unpublished */
+        GSList *handles;     /* files of file systems: FileHandle, borrowed while open */
         char *target;        /* of NODE_LINK */
     };
     guint32 refs;

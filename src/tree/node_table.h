@@ -1,4 +1,4 @@
-/* All attached Nodes by (parent, name): one intrusive hash table for the whole tree. Not locked. */
+/* Nodes by (parent, name), in an intrusive hash table. Not locked. */
 #pragma once
 
 #include "src/tree/node.h"
@@ -12,7 +12,7 @@ void node_table_init(NodeTable *table);
 /* The Nodes themselves stay the caller's. */
 void node_table_clear(NodeTable *table);
 Node *node_table_find(const NodeTable *table, const Node *parent, const char *name); /* or NULL */
-/* There is no other of this name. */
+/* Of several with one name, which find() gives is open. */
 void node_table_insert(NodeTable *table, Node *node);
 void node_table_remove(NodeTable *table, Node *node);
 /* `each` must not change the table. */

@@ -134,7 +134,8 @@ gboolean objects_get_details_locked(Tree *tree, Node *node, ObjectInfo *out) REQ
 /* objects_rename.c, objects_move.c */
 gboolean objects_rename(Tree *tree, Call *call, Node *parent, const char *name, Node *new_parent,
                         const char *new_name, unsigned flags, GError **error);
-/* Copies all keys below a prefix, then deletes the sources; journalled. */
+/* Copies all keys below a prefix, then deletes the sources; journalled. The call's end stops the copying and
+ * takes it back; once all is copied, nothing stops the deletion. */
 gboolean objects_move_prefix(Tree *tree, Call *call, const NodePlace *from, const NodePlace *to,
                              GError **error);
 /* Finishes folder renames that a crash interrupted, as far as their storages are there. */

@@ -21,6 +21,7 @@ typedef struct {
 
 struct Move {
     Call *call;
+    Call *sure; /* ends with nothing: of what must not be left half done */
     const NodePlace *from, *to;
     gboolean resumes; /* what is at the destination already may be a copy of ours */
     GPtrArray *items; /* MoveItem * */
@@ -99,7 +100,7 @@ delete_source(gpointer data)
     Move *move = item->move;
     g_autoptr(GError) error = NULL;
     /* What was written there meanwhile is not what was copied: it stays. */
-    if (!storage_delete_object(move->from->storage, move->call, move->from->container, item->key,
+    if (!storage_delete_object(move->from->storage, move->sure, move->from->container, item->key,
                                move->deletes_version ? item->etag : NULL, &error) &&
         !error_is(error, ERROR_CHANGED) && !error_is(error, ERROR_NOT_FOUND))
         fail(move, g_steal_pointer(&error));
@@ -112,7 +113,7 @@ delete_copy(gpointer data)
     const NodePlace *to = item->move->to;
     g_autofree char *new_key = make_new_key(item);
     if (item->copied)
-        storage_delete_object(to->storage, item->move->call, to->container, new_key, NULL, NULL);
+        storage_delete_object(to->storage, item->move->sure, to->container, new_key, NULL, NULL);
 }
 
 static void
@@ -195,7 +196,9 @@ move_prefix(Call *call, const NodePlace *from, const NodePlace *to, gboolean res
 {
     Capabilities capabilities;
     storage_get_capabilities(from->storage, &capabilities);
+    g_autoptr(Call) sure = call_new(0);
     Move move = {.call = call,
+                 .sure = sure,
                  .from = from,
                  .to = to,
                  .resumes = resumes,
@@ -238,7 +241,7 @@ run_recovery(gpointer data)
     Recovery *recovery = data;
     RenameRecord *record = recovery->record;
     g_autoptr(GError) error = NULL;
-    g_autoptr(Call) call = storage_new_call(recovery->storage);
+    g_autoptr(Call) call = call_new(0);
     NodePlace from = {
         .storage = recovery->storage, .container = record->from_container, .prefix = record->from_prefix};
     NodePlace to = {

@@ -428,16 +428,18 @@ gboolean
 objects_rename(Tree *tree, Call *call, Node *parent, const char *name, Node *new_parent, const char *new_name,
                unsigned flags, GError **error)
 {
+    /* As many requests as there are objects, or parts of them: each has the storage's time. */
+    g_autoptr(Call) long_call = call_new_without_deadline(call);
     Rename rename = {.tree = tree,
-                     .call = call,
+                     .call = long_call,
                      .parent = parent,
                      .name = name,
                      .new_parent = new_parent,
                      .new_name = new_name,
                      .flags = flags};
-    if (!check_parents(&rename, error) || !objects_find(tree, call, parent, name, &rename.node, error))
+    if (!check_parents(&rename, error) || !objects_find(tree, long_call, parent, name, &rename.node, error))
         return FALSE;
-    gboolean ok = objects_look(tree, call, new_parent, new_name, LOOK_KIND, &rename.target, error) &&
+    gboolean ok = objects_look(tree, long_call, new_parent, new_name, LOOK_KIND, &rename.target, error) &&
                   run(&rename, error);
     node_place_clear(&rename.from);
     node_place_clear(&rename.to);

@@ -113,18 +113,7 @@ append_name(GByteArray *names, const char *prefix, const char *name)
     g_byte_array_append(names, (const guint8 *)full, (guint)strlen(full) + 1);
 }
 
-static void
-append_own(GByteArray *names, const ObjectInfo *info)
-{
-    append_name(names, "storagefs.", "key");
-    if (info->etag != NULL)
-        append_name(names, "storagefs.", "etag");
-    if (info->version != NULL)
-        append_name(names, "storagefs.", "version");
-    if (info->storage_class != NULL)
-        append_name(names, "storagefs.", "storage_class");
-}
-
+/* Without storagefs.*: tools that copy attributes would try to set them. */
 gboolean
 objects_list_xattrs(Tree *tree, Call *call, Node *node, GBytes **out_names, GError **error)
 {
@@ -142,8 +131,6 @@ objects_list_xattrs(Tree *tree, Call *call, Node *node, GBytes **out_names, GErr
             if (!attributes_is_reserved(key))
                 append_name(names, USER_PREFIX, key);
     }
-    if (node->kind != NODE_CONTAINER)
-        append_own(names, &info);
     *out_names = g_byte_array_free_to_bytes(names);
     return TRUE;
 }

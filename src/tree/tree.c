@@ -21,6 +21,7 @@ tree_new(StorageSet *set, ObjectStore *store, const TreeSettings *settings)
     tree->state_dir = g_strdup(settings->state_dir);
     tree->settings.state_dir = tree->state_dir;
     node_table_init(&tree->table);
+    node_table_init(&tree->detached);
     detail_cache_init(&tree->details);
     tree->open_nodes = g_hash_table_new(NULL, NULL);
     g_queue_init(&tree->links);
@@ -57,6 +58,7 @@ drop_nodes(Tree *tree)
     while (!g_queue_is_empty(&tree->links))
         tree_core_drop_locked(tree, g_queue_pop_head(&tree->links));
     node_table_foreach(&tree->table, collect_node, nodes);
+    node_table_foreach(&tree->detached, collect_node, nodes);
     for (guint i = 0; i < nodes->len; i++)
         tree_core_hold_locked(g_ptr_array_index(nodes, i));
     for (guint i = 0; i < nodes->len; i++) {
@@ -78,6 +80,7 @@ tree_free(Tree *tree)
     tree_core_clear_queues(tree);
     node_free(tree->root);
     node_table_clear(&tree->table);
+    node_table_clear(&tree->detached);
     detail_cache_clear(&tree->details);
     g_hash_table_unref(tree->open_nodes);
     g_free(tree->state_dir);

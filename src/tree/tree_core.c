@@ -61,22 +61,25 @@ tree_core_find_locked(Tree *tree, Node *parent, const char *name)
     return node_table_find(&tree->table, parent, name);
 }
 
+static NodeTable *
+table_of(Tree *tree, const Node *node)
+{
+    return node->flags & NODE_DETACHED ? &tree->detached : &tree->table;
+}
+
 Node *
 tree_core_attach_locked(Tree *tree, Node *parent, const char *name, NodeKind kind)
 {
     Node *node = node_new(parent, name, kind);
-    if (parent->flags & NODE_DETACHED)
-        node->flags |= NODE_DETACHED;
-    else
-        node_table_insert(&tree->table, node);
+    node->flags |= parent->flags & NODE_DETACHED;
+    node_table_insert(table_of(tree, node), node);
     return node;
 }
 
 static void
 free_node_locked(Tree *tree, Node *node)
 {
-    if (!(node->flags & NODE_DETACHED))
-        node_table_remove(&tree->table, node);
+    node_table_remove(table_of(tree, node), node);
     detail_cache_drop(&tree->details, node);
     if (node->kind == NODE_STORAGE && node->folder->storage != NULL)
         g_ptr_array_add(tree->garbage, g_steal_pointer(&node->folder->storage));
@@ -97,9 +100,9 @@ tree_core_collect_locked(Tree *tree, Node *node)
 void
 tree_core_detach_locked(Tree *tree, Node *node, guint32 flags)
 {
-    if (!(node->flags & NODE_DETACHED))
-        node_table_remove(&tree->table, node);
+    node_table_remove(table_of(tree, node), node);
     node->flags |= (guint16)(NODE_DETACHED | flags);
+    node_table_insert(&tree->detached, node);
     tree_core_collect_locked(tree, node);
 }
 

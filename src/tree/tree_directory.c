@@ -14,7 +14,8 @@
 struct DirectoryHandle {
     Node *node; /* a reference */
     Listing *listing;
-    char *name; /* of the item given last */
+    char *name;    /* of the item given last */
+    gboolean used; /* something was read: offset 0 means rewinddir(3), which reads anew */
 };
 
 gboolean
@@ -102,10 +103,13 @@ tree_directory_next_ready(Tree *tree, DirectoryHandle *handle, guint64 offset, D
 {
     gboolean wants_more = FALSE;
     *out_end = FALSE;
+    if (offset == 0 && handle->used)
+        return FALSE;
     if (offset < FIRST_OFFSET) {
         give_dots(handle, offset, out);
         return TRUE;
     }
+    handle->used = TRUE;
     ListingStep found = step(tree, handle, offset, out, &wants_more);
     if (wants_more && found == LISTING_ITEM)
         prefetch(tree, handle);
@@ -113,12 +117,28 @@ tree_directory_next_ready(Tree *tree, DirectoryHandle *handle, guint64 offset, D
     return found != LISTING_NEEDS_PAGE;
 }
 
+static gboolean
+rewind_handle(Tree *tree, Call *call, DirectoryHandle *handle, GError **error)
+{
+    Listing *listing = NULL;
+    if (!tree_core_operations(handle->node)->open_listing(tree, call, handle->node, &listing, error))
+        return FALSE;
+    lock_acquire(&tree->lock);
+    listing_unref(handle->listing);
+    handle->listing = listing;
+    handle->used = FALSE;
+    lock_release(&tree->lock);
+    return TRUE;
+}
+
 gboolean
 tree_directory_next(Tree *tree, Call *call, DirectoryHandle *handle, guint64 offset, DirectoryItem *out,
                     gboolean *out_end, GError **error)
 {
+    const TreeOperations *operations = tree_core_operations(handle->node);
     while (!tree_directory_next_ready(tree, handle, offset, out, out_end))
-        if (!tree_core_operations(handle->node)->fetch_page(tree, call, handle->node, handle->listing, error))
+        if (!(offset == 0 ? rewind_handle(tree, call, handle, error)
+                          : operations->fetch_page(tree, call, handle->node, handle->listing, error)))
             return FALSE;
     tree_core_flush(tree);
     return TRUE;

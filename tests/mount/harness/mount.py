@@ -190,6 +190,8 @@ class Mount:
         else:
             wait_until(lambda: not is_alive(self.pid), timeout, "the end of the daemon")
         self._forget()
+        if code:
+            self.check_log()  # a report says more than the code
         assert code == 0, f"the daemon ended with code {code}:\n{self.log_tail()}"
 
     def _forget(self):
