@@ -284,6 +284,15 @@ object_file_get_info(ObjectFile *file, ObjectInfo *out)
     lock_release(&file->lock);
 }
 
+void
+object_file_get_metadata(ObjectFile *file, char **out_content_type, Metadata **out_metadata)
+{
+    lock_acquire(&file->lock);
+    *out_content_type = g_strdup(file->content_type);
+    *out_metadata = g_hash_table_ref(file->others);
+    lock_release(&file->lock);
+}
+
 gboolean
 object_file_is_dirty(ObjectFile *file)
 {

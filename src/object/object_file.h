@@ -55,6 +55,8 @@ ObjectFile *object_file_of_handle(FileHandle *handle);
 void object_file_get_attributes(ObjectFile *file, FileAttributes *out);
 /* The version reads are pinned to (etag, version id, type, metadata); `out` gets copies. */
 void object_file_get_info(ObjectFile *file, ObjectInfo *out);
+/* What it will be stored with: content type and all metadata, a copy and a reference. */
+void object_file_get_metadata(ObjectFile *file, char **out_content_type, Metadata **out_metadata);
 gboolean object_file_is_dirty(ObjectFile *file); /* content or attributes not published */
 gboolean object_file_is_dropped(ObjectFile *file);
 

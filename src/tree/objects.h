@@ -79,6 +79,9 @@ TreeReady objects_create_ready(Tree *tree, Node *parent, const char *name, int f
 gboolean objects_create(Tree *tree, Call *call, Node *parent, const char *name, int flags,
                         const FileAttributes *made, TreeEntry *out, FileHandle **out_handle, GError **error);
 void objects_release(Tree *tree, Call *call, Node *node, FileHandle *handle);
+/* A handle that keeps an open file open while it is changed, because the kernel closes without waiting; NULL
+ * when it is not open. objects_release() gives it back. */
+FileHandle *objects_hold_open(Tree *tree, Node *node);
 
 /* What is fetched for handles whose object must go now; beyond it their later reads give CHANGED. */
 #define OBJECTS_DETACH_MAX_BYTES (256ull << 20)

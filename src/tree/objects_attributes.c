@@ -27,14 +27,14 @@ merge(FileAttributes *to, unsigned valid, const struct stat *attributes, const s
     return changed;
 }
 
-static ObjectFile *
-ref_file(Tree *tree, Node *node)
+FileHandle *
+objects_hold_open(Tree *tree, Node *node)
 {
     lock_acquire(&tree->lock);
-    gboolean has_file = node->kind == NODE_FILE && node->file != NULL;
-    ObjectFile *file = has_file ? object_file_ref(node->file) : NULL;
+    gboolean is_open = node->kind == NODE_FILE && node->file != NULL;
+    FileHandle *handle = is_open ? object_file_open(node->file, O_RDONLY) : NULL;
     lock_release(&tree->lock);
-    return file;
+    return handle;
 }
 
 /* A file that was opened without its metadata must know it before it is changed. */
@@ -47,12 +47,14 @@ know_metadata(Tree *tree, Call *call, Node *node, GError **error)
     return ours || objects_look_node(tree, call, node, LOOK_DETAILS, error);
 }
 
+/* What has no writer to publish it is published here: by_name says that no handle was named. */
 static gboolean
-set_open(Tree *tree, Call *call, ObjectFile *file, Node *node, unsigned valid, const struct stat *attributes,
-         const struct timespec times[2], GError **error)
+set_open(Tree *tree, Call *call, ObjectFile *file, Node *node, gboolean by_name, unsigned valid,
+         const struct stat *attributes, const struct timespec times[2], GError **error)
 {
     if (!know_metadata(tree, call, node, error))
         return FALSE;
+    gboolean publish = by_name && !object_file_is_dirty(file) && !object_file_is_dropped(file);
     if (valid & FILE_SET_SIZE && !object_file_truncate(file, call, (guint64)attributes->st_size, error))
         return FALSE;
     FileAttributes wanted;
@@ -60,7 +62,7 @@ set_open(Tree *tree, Call *call, ObjectFile *file, Node *node, unsigned valid, c
     unsigned changed = merge(&wanted, valid, attributes, times);
     if (changed != 0)
         object_file_set_attributes(file, changed, &wanted);
-    return TRUE;
+    return !publish || object_file_publish(file, call, error);
 }
 
 /* truncate(2) of a file nobody has open: open, cut, publish. */
@@ -178,8 +180,11 @@ objects_set_attributes(Tree *tree, Call *call, Node *node, FileHandle *handle, u
     }
     if (node->kind == NODE_CONTAINER)
         return set_container(tree, node, valid, attributes, times);
-    g_autoptr(ObjectFile) file = ref_file(tree, node);
-    if (file != NULL)
-        return set_open(tree, call, file, node, valid, attributes, times, error);
-    return set_closed(tree, call, node, valid, attributes, times, error);
+    FileHandle *held = objects_hold_open(tree, node);
+    if (held == NULL)
+        return set_closed(tree, call, node, valid, attributes, times, error);
+    gboolean ok = set_open(tree, call, object_file_of_handle(held), node, handle == NULL, valid, attributes,
+                           times, error);
+    objects_release(tree, call, node, held);
+    return ok;
 }

@@ -23,21 +23,36 @@ fail_unsupported(const char *name, GError **error)
     return FALSE;
 }
 
+/* What an open file is to be stored with goes before what it is stored with. */
+static void
+take_pending_locked(Node *node, ObjectInfo *info)
+{
+    if (node->kind != NODE_FILE || node->file == NULL || !object_file_is_dirty(node->file))
+        return;
+    g_free(info->content_type);
+    g_clear_pointer(&info->metadata, g_hash_table_unref);
+    object_file_get_metadata(node->file, &info->content_type, &info->metadata);
+}
+
 static gboolean
 fetch_details(Tree *tree, Call *call, Node *node, ObjectInfo *out, GError **error)
 {
     if (node->kind == NODE_CONTAINER)
         return TRUE;
     lock_acquire(&tree->lock);
-    gboolean ours = node->flags & NODE_DETACHED || tree_core_is_dirty(node);
-    gboolean known = ours && objects_get_details_locked(tree, node, out);
+    gboolean dirty = tree_core_is_dirty(node);
+    gboolean known = dirty || node->flags & NODE_DETACHED;
+    known = known && (objects_get_details_locked(tree, node, out) || dirty);
+    take_pending_locked(node, out);
     lock_release(&tree->lock);
-    if (known || (ours && tree_core_is_dirty(node)))
+    if (known)
         return TRUE;
     if (!objects_look_node(tree, call, node, LOOK_DETAILS, error))
         return FALSE;
     lock_acquire(&tree->lock);
+    object_info_clear(out);
     objects_get_details_locked(tree, node, out);
+    take_pending_locked(node, out);
     lock_release(&tree->lock);
     return TRUE;
 }
@@ -186,16 +201,19 @@ static gboolean
 store(Tree *tree, Call *call, Node *node, const Wanted *wanted, GError **error)
 {
     FileAttributes attributes;
+    FileHandle *held = objects_hold_open(tree, node);
     lock_acquire(&tree->lock);
-    g_autoptr(ObjectFile) file =
-        node->kind == NODE_FILE && node->file != NULL ? object_file_ref(node->file) : NULL;
     entry_facts_to_attributes(&node->facts, &attributes);
     lock_release(&tree->lock);
-    if (file == NULL)
+    if (held == NULL)
         return objects_store_metadata(tree, call, node, &attributes, wanted->content_type, wanted->others,
                                       error);
+    ObjectFile *file = object_file_of_handle(held);
+    gboolean publish = !object_file_is_dirty(file) && !object_file_is_dropped(file);
     object_file_set_metadata(file, wanted->content_type, wanted->others);
-    return TRUE;
+    gboolean ok = !publish || object_file_publish(file, call, error);
+    objects_release(tree, call, node, held);
+    return ok;
 }
 
 static gboolean
