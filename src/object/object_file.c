@@ -139,7 +139,6 @@ is_busy_locked(const ObjectFile *file)
 gboolean
 object_file_begin_change(ObjectFile *file, Call *call, GError **error)
 {
-    CallLink link;
     CallWait wait;
     lock_acquire(&file->lock);
     gboolean begun = !is_busy_locked(file);
@@ -147,8 +146,8 @@ object_file_begin_change(ObjectFile *file, Call *call, GError **error)
     lock_release(&file->lock);
     if (begun)
         return TRUE;
-    call_wait_link(&link, call);
-    call_wait_begin(&wait, link.call, &file->lock, &file->changed);
+    g_autoptr(Call) long_call = call_new_without_deadline(call);
+    call_wait_begin(&wait, long_call, &file->lock, &file->changed);
     lock_acquire(&file->lock);
     while (is_busy_locked(file) && call_wait_next(&wait, error))
         continue;
@@ -156,7 +155,6 @@ object_file_begin_change(ObjectFile *file, Call *call, GError **error)
     file->changing = file->changing || begun;
     lock_release(&file->lock);
     call_wait_end(&wait);
-    call_wait_unlink(&link);
     return begun;
 }
 
