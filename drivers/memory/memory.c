@@ -12,6 +12,8 @@
 
 static const char *const etag_kinds[] = {"content", "counter", NULL};
 
+static const char *const promises[] = {"no", "maybe", "yes", NULL};
+
 static const ConfigKey keys[] = {
     {.name = "store",
      .type = CONFIG_STRING,
@@ -63,9 +65,10 @@ static const ConfigKey keys[] = {
      .maximum = TIB,
      .help = "bytes that one copy may copy"},
     {.name = "conditional_write",
-     .type = CONFIG_BOOLEAN,
+     .type = CONFIG_CHOICE,
      .default_text = "yes",
-     .help = "writes and copies honour their conditions; no: ignores them"},
+     .choices = promises,
+     .help = "writes and copies honour their conditions; maybe: without promising it; no: ignores them"},
     {.name = "conditional_commit",
      .type = CONFIG_BOOLEAN,
      .default_text = "yes",
@@ -130,6 +133,17 @@ read_condition(ConfigSection *section, const char *key)
     return config_section_get_boolean(section, key) ? CONDITION_ATOMIC : CONDITION_NONE;
 }
 
+/* In the order of the promises. */
+static ConditionSupport
+read_promise(ConfigSection *section, const char *key)
+{
+    const char *promise = config_section_get_string(section, key);
+    ConditionSupport support = CONDITION_NONE;
+    while (!g_str_equal(promise, promises[support]))
+        support++;
+    return support;
+}
+
 static void
 read_abilities(ConfigSection *section, Capabilities *can)
 {
@@ -141,7 +155,7 @@ read_abilities(ConfigSection *section, Capabilities *can)
     can->set_metadata = config_section_get_boolean(section, "set_metadata");
     can->metadata_in_listings = config_section_get_boolean(section, "metadata_in_listings");
     can->list_start_after = config_section_get_boolean(section, "list_start_after");
-    can->write_if_absent = can->write_if_etag = read_condition(section, "conditional_write");
+    can->write_if_absent = can->write_if_etag = read_promise(section, "conditional_write");
     can->commit_if_absent = can->commit_if_etag = read_condition(section, "conditional_commit");
     can->delete_if_etag = read_condition(section, "conditional_delete");
 }

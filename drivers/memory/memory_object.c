@@ -100,11 +100,11 @@ check_conditions(const char *container, const char *key, const MemoryObject *cur
                  const WriteOptions *options, ConditionSupport if_absent, ConditionSupport if_etag,
                  GError **error)
 {
-    if (options->if_absent && if_absent == CONDITION_ATOMIC && current != NULL) {
+    if (options->if_absent && if_absent != CONDITION_NONE && current != NULL) {
         g_set_error(error, STORAGEFS_ERROR, ERROR_EXISTS, "object '%s/%s' exists", container, key);
         return FALSE;
     }
-    if (options->if_etag != NULL && if_etag == CONDITION_ATOMIC &&
+    if (options->if_etag != NULL && if_etag != CONDITION_NONE &&
         (current == NULL || !g_str_equal(current->etag, options->if_etag)))
         return fail_changed(container, key, options->if_etag, error);
     return TRUE;

@@ -56,6 +56,9 @@ start_supports(S3Learned *learned)
         start = S3_SUPPORT_NONE;
     for (int i = 0; i < S3_CONDITION_COUNT; i++)
         learned->supports[i] = start;
+    if (options->conditions == S3_CONDITIONS_PUT)
+        learned->supports[S3_CONDITION_WRITE_IF_ABSENT] = learned->supports[S3_CONDITION_WRITE_IF_ETAG] =
+            S3_SUPPORT_ATOMIC;
     if (start == S3_SUPPORT_ATOMIC && !options->preset->delete_if_etag)
         learned->supports[S3_CONDITION_DELETE_IF_ETAG] = S3_SUPPORT_MAYBE;
     /* Came later than the others everywhere, so that even a service with conditions may ignore them. */
@@ -203,7 +206,10 @@ s3_learned_set_copies(S3Learned *learned, gboolean copy_object, gboolean copy_pa
 static ConditionSupport
 as_capability(const S3Learned *learned, S3Condition condition)
 {
-    return learned->supports[condition] == S3_SUPPORT_ATOMIC ? CONDITION_ATOMIC : CONDITION_NONE;
+    static const ConditionSupport capabilities[] = {[S3_SUPPORT_MAYBE] = CONDITION_MAYBE,
+                                                    [S3_SUPPORT_ATOMIC] = CONDITION_ATOMIC,
+                                                    [S3_SUPPORT_NONE] = CONDITION_NONE};
+    return capabilities[learned->supports[condition]];
 }
 
 void

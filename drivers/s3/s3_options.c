@@ -125,6 +125,27 @@ read_endpoint(S3Options *options, ConfigSection *section, GError **error)
 
 /* A preset's addressing holds for the service's own hosts; another endpoint is asked by path, because its
  * name service and certificate seldom know host names of containers. */
+/* A preset that names its service's hosts speaks for those alone: behind another endpoint stands another
+ * service. */
+static gboolean
+is_at_preset_service(const S3Options *options)
+{
+    g_autofree char *own = s3_endpoint_dup_host(options->preset->endpoint);
+    g_autofree char *host = s3_endpoint_dup_host(options->endpoint);
+    return s3_endpoint_same_domain(own, host) || g_str_has_suffix(host, ".amazonaws.com.cn");
+}
+
+static S3Conditions
+choose_conditions(const S3Options *options, ConfigSection *section)
+{
+    guint choice = read_choice(section, "conditional_writes", s3_keys_condition_words);
+    if (choice > 0)
+        return (S3Conditions)(choice - 1);
+    if (options->preset->endpoint && !is_at_preset_service(options))
+        return S3_CONDITIONS_PROBE;
+    return options->preset->conditions;
+}
+
 static S3Addressing
 choose_addressing(const S3Options *options, ConfigSection *section)
 {
@@ -133,10 +154,7 @@ choose_addressing(const S3Options *options, ConfigSection *section)
         return choice == 1 ? S3_ADDRESSING_PATH : S3_ADDRESSING_VIRTUAL;
     if (!options->preset->endpoint)
         return S3_ADDRESSING_PATH;
-    g_autofree char *own = s3_endpoint_dup_host(options->preset->endpoint);
-    g_autofree char *host = s3_endpoint_dup_host(options->endpoint);
-    gboolean ours = s3_endpoint_same_domain(own, host) || g_str_has_suffix(host, ".amazonaws.com.cn");
-    return ours ? options->preset->addressing : S3_ADDRESSING_PATH;
+    return is_at_preset_service(options) ? options->preset->addressing : S3_ADDRESSING_PATH;
 }
 
 static void
@@ -145,12 +163,11 @@ read_protocol(S3Options *options, ConfigSection *section)
     const S3Preset *preset = options->preset;
     guint signature = read_choice(section, "signature", s3_keys_signature_words);
     guint list = read_choice(section, "list_version", s3_keys_list_words);
-    guint conditions = read_choice(section, "conditional_writes", s3_keys_condition_words);
     guint checksum = read_choice(section, "checksum", s3_keys_checksum_words);
     options->addressing = choose_addressing(options, section);
     options->signature = signature ? (S3Signature)(signature - 1) : preset->signature;
     options->list_version = list ? list : preset->list_version;
-    options->conditions = conditions ? (S3Conditions)(conditions - 1) : preset->conditions;
+    options->conditions = choose_conditions(options, section);
     options->checksum = checksum ? (S3Checksum)(checksum - 1) : preset->checksum;
     options->encoding_type = read_switch(section, "encoding_type", !preset->no_encoding_type);
     options->metadata_in_listings =

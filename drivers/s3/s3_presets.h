@@ -24,7 +24,8 @@ typedef enum {
 typedef enum { S3_CHECKSUM_NONE, S3_CHECKSUM_MD5, S3_CHECKSUM_CRC32C } S3Checksum;
 
 /* Conditions on writing requests: to be found out, on all that have them, on none. */
-typedef enum { S3_CONDITIONS_PROBE, S3_CONDITIONS_YES, S3_CONDITIONS_NO } S3Conditions;
+/* PUT: whole objects are written under conditions, of the rest it is not known. */
+typedef enum { S3_CONDITIONS_PROBE, S3_CONDITIONS_YES, S3_CONDITIONS_NO, S3_CONDITIONS_PUT } S3Conditions;
 
 /* Rules for container names: see s3_names.h. */
 typedef enum {

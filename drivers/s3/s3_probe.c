@@ -264,7 +264,7 @@ s3_probe_run(DriverInstance *instance, Call *call, const char *writable_containe
         if (!s3_container_stat(instance, call, writable_container, &info, error))
             return FALSE;
         g_free(info.name);
-        if (s3->options->conditions == S3_CONDITIONS_PROBE)
+        if (s3->options->conditions == S3_CONDITIONS_PROBE || s3->options->conditions == S3_CONDITIONS_PUT)
             probe_conditions(s3, call, writable_container);
     } else {
         g_autoptr(GArray) containers = NULL;

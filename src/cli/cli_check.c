@@ -14,7 +14,10 @@ yes(gboolean able)
 static const char *
 condition(ConditionSupport support)
 {
-    return support == CONDITION_ATOMIC ? "atomic" : "best effort (look, then write)";
+    static const char *const words[] = {[CONDITION_NONE] = "best effort (look, then write)",
+                                        [CONDITION_MAYBE] = "not known (look, then write with the condition)",
+                                        [CONDITION_ATOMIC] = "atomic"};
+    return words[support];
 }
 
 static void

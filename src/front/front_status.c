@@ -54,7 +54,9 @@ begin(JsonBuilder *json, const char *name)
 static const char *
 condition_name(ConditionSupport support)
 {
-    return support == CONDITION_ATOMIC ? "atomic" : "best effort";
+    static const char *const names[] = {
+        [CONDITION_NONE] = "best effort", [CONDITION_MAYBE] = "unknown", [CONDITION_ATOMIC] = "atomic"};
+    return names[support];
 }
 
 static void

@@ -118,7 +118,8 @@ upload_part_clear(UploadPart *part)
 }
 
 typedef enum {
-    CONDITION_NONE,  /* ignored by the service: best effort, look first, then write */
+    CONDITION_NONE,  /* refused or ignored by the service: look first, then write without it */
+    CONDITION_MAYBE, /* accepted, perhaps ignored: look first, then write with it */
     CONDITION_ATOMIC /* the service checks and writes in one step */
 } ConditionSupport;
 

@@ -34,8 +34,9 @@ guint64 storage_get_id(Storage *storage); /* unique in this process, stable hash
 void storage_connect(Storage *storage);
 /* Blocks until the probe has answered or failed. Fails with the probe's error. For `check`. */
 gboolean storage_wait_connected(Storage *storage, Call *call, GError **error);
-/* Tries conditional writes now instead of at the first write, in a container that the configuration names, on
- * objects of our own. For `check`. */
+/* Tries conditional writes in a container that the configuration names, on objects of our own.
+ * storage_connect() does it only where the preset does not know whether whole objects are written under
+ * conditions. For `check`. */
 void storage_try_conditions(Storage *storage, Call *call);
 /* A new Call with this storage's timeout. */
 Call *storage_new_call(Storage *storage);

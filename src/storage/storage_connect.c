@@ -157,6 +157,29 @@ finish(Storage *storage, gboolean reached, GError *failure)
     g_clear_error(&old);
 }
 
+/* Tries conditions on objects of our own. One try: without an answer what the preset says stands, and the
+ * write itself will report. */
+static void
+try_conditions(Storage *storage, Call *call)
+{
+    const Driver *driver = storage->settings->driver;
+    const char *container = get_named_container(storage);
+    Capabilities ignored;
+    g_autoptr(GError) failure = NULL;
+    if (driver->probe && container && !storage->settings->read_only &&
+        !driver->probe(storage->instance, call, container, &ignored, &failure))
+        log_debug("%s: conditions could not be tried: %s", storage->settings->name, failure->message);
+}
+
+/* Where a preset does not know, what a write costs depends on it: found out before the first one. */
+static gboolean
+has_unknown_conditions(Storage *storage)
+{
+    Capabilities can;
+    storage_get_capabilities(storage, &can);
+    return can.write_if_absent == CONDITION_MAYBE || can.write_if_etag == CONDITION_MAYBE;
+}
+
 /* Holds no reference: the storage frees this pool before itself. */
 static void
 run_connect(gpointer data)
@@ -168,6 +191,8 @@ run_connect(gpointer data)
     g_autoptr(GError) probe_failure = NULL;
     gboolean made = make_containers(storage, call, &failure);
     gboolean probed = probe(storage, call, &probe_failure);
+    if (probed && has_unknown_conditions(storage))
+        try_conditions(storage, call);
     finish(storage, probed,
            !probed ? g_steal_pointer(&probe_failure)
            : made  ? NULL
@@ -242,39 +267,8 @@ storage_await_capabilities(Storage *storage, Call *call, Capabilities *out)
     storage_get_capabilities(storage, out);
 }
 
-static gboolean
-claim_write_probe(Storage *storage)
-{
-    lock_acquire(&storage->lock);
-    gboolean claimed = !storage->write_probed;
-    storage->write_probed = TRUE;
-    lock_release(&storage->lock);
-    return claimed;
-}
-
-void
-storage_await_conditions(Storage *storage, Call *call, const char *container, Capabilities *out)
-{
-    storage_await_capabilities(storage, call, out);
-    if (!storage->settings->driver->probe || !claim_write_probe(storage))
-        return;
-    /* One try: without an answer the preset's values stand, and the write itself will report. A refusal will
-     * be the same the next time, and is not asked for again. */
-    g_autoptr(GError) failure = NULL;
-    if (!storage->settings->driver->probe(storage->instance, call, container, out, &failure)) {
-        log_debug("%s: conditions could not be tried: %s", storage->settings->name, failure->message);
-        lock_acquire(&storage->lock);
-        storage->write_probed = !error_is_transient(failure);
-        lock_release(&storage->lock);
-    }
-    storage_get_capabilities(storage, out);
-}
-
 void
 storage_try_conditions(Storage *storage, Call *call)
 {
-    const char *container = get_named_container(storage);
-    Capabilities ignored;
-    if (container && !storage->settings->read_only)
-        storage_await_conditions(storage, call, container, &ignored);
+    try_conditions(storage, call);
 }

@@ -43,7 +43,6 @@ struct Storage {
     GError *connect_error;
     guint connect_failures;
     gint64 next_connect_us;
-    gboolean write_probed; /* the driver has had a container to try conditions in */
     char *last_error;
     gint64 last_error_at_us;
 };
@@ -77,8 +76,6 @@ gboolean storage_is_shown(Storage *storage, const char *container);
 void storage_heal(Storage *storage);
 /* Waits while `container` (NULL: any) is being made. Fails only when the call ends. */
 gboolean storage_await_container(Storage *storage, Call *call, const char *container, GError **error);
-/* As storage_await_capabilities(), and lets the driver try conditions in `container` if it never could. */
-void storage_await_conditions(Storage *storage, Call *call, const char *container, Capabilities *out);
 void storage_forget_missing(Storage *storage, const char *container);
 
 /* What a write leaves behind when it has happened. */

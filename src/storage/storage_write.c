@@ -161,13 +161,16 @@ storage_prepare_condition(Storage *storage, Call *call, const char *container, c
     Capabilities can;
     if (!storage_has_condition(options))
         return TRUE;
-    storage_await_conditions(storage, call, container, &can);
+    storage_await_capabilities(storage, call, &can);
     ConditionSupport absent = commit ? can.commit_if_absent : can.write_if_absent;
     ConditionSupport etag = commit ? can.commit_if_etag : can.write_if_etag;
-    if ((options->if_absent ? absent : etag) == CONDITION_ATOMIC)
+    ConditionSupport support = options->if_absent ? absent : etag;
+    if (support == CONDITION_ATOMIC)
         return TRUE;
     if (!storage_check_condition(storage, call, container, key, options, error))
         return FALSE;
+    if (support == CONDITION_MAYBE)
+        return TRUE;
     options->if_absent = FALSE;
     options->if_etag = NULL;
     return TRUE;

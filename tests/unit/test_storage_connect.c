@@ -201,26 +201,51 @@ test_bad_container_names(void)
     g_assert_nonnull(strstr(error->message, "ba/d"));
 }
 
+/* A service of which it is not known whether it honours conditions. */
+#define MAYBE_KEYS STORAGE_FIXTURE_KEYS "conditional_write = maybe\n"
+
 static void
-test_conditions_are_tried_once(StorageFixture *fixture, gconstpointer keys)
+connect_and_write_two(StorageFixture *fixture)
 {
     const WriteOptions absent = {.if_absent = TRUE};
     storage_connect(fixture->storage);
     g_assert_true(storage_wait_connected(fixture->storage, NULL, NULL));
-    /* No container was named to try them in, so the first write that needs them names it. */
     g_assert_true(storage_fixture_write(fixture, "a", "text", &absent, NULL, NULL));
     g_assert_true(storage_fixture_write(fixture, "b", "text", &absent, NULL, NULL));
-    g_assert_cmpuint(storage_fixture_count(fixture, MEMORY_PROBE), ==, 2);
 }
 
 static void
-test_refused_probe_is_not_asked_for_again(StorageFixture *fixture, gconstpointer keys)
+test_unknown_conditions_are_tried_at_connect(StorageFixture *fixture, gconstpointer keys)
+{
+    connect_and_write_two(fixture);
+    g_assert_cmpuint(storage_fixture_count(fixture, MEMORY_PROBE), ==, 1);
+}
+
+/* Known ones are not, nor is a container that nobody named written to. */
+static void
+test_conditions_are_not_tried(StorageFixture *fixture, gconstpointer keys)
+{
+    connect_and_write_two(fixture);
+    g_assert_cmpuint(storage_fixture_count(fixture, MEMORY_PROBE), <=, 1);
+    g_assert_cmpuint(storage_fixture_count(fixture, MEMORY_WRITE_OBJECT), ==, 2);
+}
+
+/* Looked at first, and sent all the same: a look that says absent does not let the write replace. */
+static void
+test_unknown_condition_is_sent(StorageFixture *fixture, gconstpointer keys)
 {
     const WriteOptions absent = {.if_absent = TRUE};
-    storage_fixture_fail(fixture, MEMORY_PROBE, 0, ERROR_DENIED, FALSE);
-    g_assert_true(storage_fixture_write(fixture, "a", "text", &absent, NULL, NULL));
-    g_assert_true(storage_fixture_write(fixture, "b", "text", &absent, NULL, NULL));
-    g_assert_cmpuint(storage_fixture_count(fixture, MEMORY_PROBE), ==, 1);
+    g_autoptr(GError) error = NULL;
+    g_autofree char *etag = storage_fixture_put(fixture, "a", "first");
+    g_assert_false(storage_fixture_write(fixture, "a", "text", &absent, NULL, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_EXISTS);
+    g_assert_cmpuint(storage_fixture_count(fixture, MEMORY_WRITE_OBJECT), ==, 1);
+    g_clear_error(&error);
+    storage_fixture_fail(fixture, MEMORY_STAT_OBJECT, 1, ERROR_NOT_FOUND, FALSE);
+    g_assert_false(storage_fixture_write(fixture, "a", "text", &absent, NULL, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_EXISTS);
+    g_assert_cmpuint(storage_fixture_count(fixture, MEMORY_WRITE_OBJECT), ==, 2);
+    storage_fixture_assert_holds(fixture, "a", "first");
 }
 
 static void
@@ -257,9 +282,14 @@ main(int argc, char **argv)
     storage_fixture_add("/storage-connect/only-named-containers-are-shown",
                         test_only_named_containers_are_shown, "containers = c;b\n");
     g_test_add_func("/storage-connect/bad-container-names", test_bad_container_names);
-    storage_fixture_add("/storage-connect/conditions-are-tried-once", test_conditions_are_tried_once, NULL);
-    storage_fixture_add("/storage-connect/refused-probe-is-not-asked-for-again",
-                        test_refused_probe_is_not_asked_for_again, NULL);
+    storage_fixture_add("/storage-connect/unknown-conditions-are-tried-at-connect",
+                        test_unknown_conditions_are_tried_at_connect, MAYBE_KEYS "containers = c\n");
+    storage_fixture_add("/storage-connect/known-conditions-are-not-tried", test_conditions_are_not_tried,
+                        STORAGE_FIXTURE_KEYS "containers = c\n");
+    storage_fixture_add("/storage-connect/unnamed-containers-are-not-tried-in", test_conditions_are_not_tried,
+                        MAYBE_KEYS);
+    storage_fixture_add("/storage-connect/unknown-condition-is-sent", test_unknown_condition_is_sent,
+                        MAYBE_KEYS);
     storage_fixture_add("/storage-connect/same-name-same-number", test_same_name_same_number, NULL);
     return g_test_run();
 }
