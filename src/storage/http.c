@@ -110,7 +110,7 @@ get_error_code(CURLcode code, const char *message)
         return ERROR_PROTOCOL;
     case CURLE_RECV_ERROR:
         /* libcurl's one code for a broken connection and for broken chunks; only the first may pass. */
-        return strstr(message, "chunked-encoding") ? ERROR_PROTOCOL : ERROR_UNAVAILABLE;
+        return strstr(message, "chunk") ? ERROR_PROTOCOL : ERROR_UNAVAILABLE;
     default:
         return ERROR_UNAVAILABLE;
     }
