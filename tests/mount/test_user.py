@@ -1,0 +1,89 @@
+"""A user who is not root: what they mount is theirs, and dead mounts are cleared with what they may do."""
+
+import os
+import pathlib
+import shutil
+import tempfile
+
+import pytest
+
+from harness.process import run
+
+CONFIGURATION = """
+[storage scratch]
+driver = local
+path = ~/storage
+create_path = yes
+
+[storage trial]
+driver = memory
+create_containers = box
+"""
+
+# In namespaces of its own: a device that everybody may open, a fuse.conf that allows nothing, and no process that stays.
+PREPARE = """
+mount -t tmpfs tmpfs "$1"
+mknod -m 666 "$1/fuse" c 10 229 && mount --bind "$1/fuse" /dev/fuse
+: >"$1/fuse.conf" && mount --bind "$1/fuse.conf" /etc/fuse.conf
+cp "$2" "$1/storagefs"
+mkdir -p "$1/home/mnt" "$1/home/.config/storagefs"
+printf %s "$3" >"$1/home/.config/storagefs/storagefs.conf"
+chown -R nobody "$1/home" && chmod 755 "$1" && cd "$1/home"
+exec setpriv --reuid nobody --regid nogroup --clear-groups \
+    env -u XDG_CONFIG_HOME -u XDG_STATE_HOME HOME="$1/home" PATH="$1:$PATH" sh -ec "$4"
+"""
+
+
+@pytest.fixture
+def as_user(storagefs_binary):
+    if os.geteuid() != 0 or not pathlib.Path("/etc/fuse.conf").exists():
+        pytest.skip("needs root, to become somebody else, and /etc/fuse.conf")
+    home = tempfile.mkdtemp(prefix="storagefs-user-", dir="/tmp")
+
+    def as_user_run(script, **options):
+        """Runs a shell script as nobody in an own home, whose configuration is CONFIGURATION; `mnt` is there."""
+        return run("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-ec", PREPARE, "prepare",
+                   home, storagefs_binary, CONFIGURATION, script, **options)
+
+    yield as_user_run
+    shutil.rmtree(home)
+
+
+def test_files_belong_to_the_user(as_user):
+    said = as_user("""
+        storagefs mount mnt
+        mkdir mnt/scratch/box
+        echo text >mnt/scratch/box/local
+        echo text >mnt/trial/box/remote
+        stat -c '%U %a' mnt mnt/scratch mnt/scratch/box/local mnt/trial/box/remote storage/box/local
+        ls .local/state/storagefs/*/storages | wc -l
+        storagefs umount mnt
+        ls -A mnt
+    """).stdout.splitlines()
+    assert said == ["nobody 755", "nobody 755", "nobody 644", "nobody 644", "nobody 644", "1"]
+
+
+def test_allow_other_has_to_be_allowed(as_user):
+    refused = as_user("storagefs mount -o allow_other mnt", check=1)
+    assert "storagefs: cannot mount at" in refused.stderr and "has /etc/fuse.conf a line user_allow_other?" in refused.stderr
+
+
+def test_directory_of_somebody_else(as_user):
+    refused = as_user("storagefs mount /usr", check=1)
+    assert "may you write to the directory?" in refused.stderr
+
+
+def test_dead_mount_is_cleared(as_user):
+    said = as_user("""
+        pid() { sed -nE 's/.*"pid" : ([0-9]+).*/\\1/p' mnt/.control/status; }
+        storagefs mount mnt
+        kill -KILL $(pid)
+        while ls mnt >/dev/null 2>&1; do :; done
+        storagefs mount mnt
+        ls mnt
+        kill -KILL $(pid)
+        while ls mnt >/dev/null 2>&1; do :; done
+        storagefs umount mnt
+        ls -A mnt
+    """).stdout.splitlines()
+    assert said == ["default", "scratch", "trial"]
