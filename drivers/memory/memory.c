@@ -139,8 +139,9 @@ read_promise(ConfigSection *section, const char *key)
 {
     const char *promise = config_section_get_string(section, key);
     ConditionSupport support = CONDITION_NONE;
-    while (!g_str_equal(promise, promises[support]))
-        support++;
+    for (guint i = 0; promises[i] != NULL; i++)
+        if (g_str_equal(promise, promises[i]))
+            support = (ConditionSupport)i;
     return support;
 }
 
