@@ -421,12 +421,24 @@ move_locked(ObjectFile *file, const char *container, const char *key, const Obje
     file->info.size_bytes = object_version_get_size(file->base);
 }
 
+static gboolean
+is_at(ObjectFile *file, const char *etag, gboolean is_stored)
+{
+    return is_stored ? g_strcmp0(file->info.etag, etag) == 0 : file->base == NULL;
+}
+
 gboolean
 object_file_move(ObjectFile *file, Call *call, const char *container, const char *key,
-                 const ObjectInfo *moved, GError **error)
+                 const char *copied_etag, const ObjectInfo *moved, GError **error)
 {
     if (!object_file_begin_change(file, call, error))
         return FALSE;
+    if (!is_at(file, copied_etag, moved != NULL)) {
+        end_change(file);
+        g_set_error(error, STORAGEFS_ERROR, ERROR_CHANGED, "%s/%s: was published while it was renamed",
+                    container, key);
+        return FALSE;
+    }
     /* Parts that went out belong to the old name. */
     stream_upload_abandon(file);
     object_file_clear_doubt(file);

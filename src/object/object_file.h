@@ -79,9 +79,11 @@ gboolean object_file_publish(ObjectFile *file, Call *call, GError **error);
 
 /* The object moved on the server (rename): from now on container/key/version name it. An unpublished object
  * (moved NULL) is simply published under its new name later. Waits for a running publication. Call it between
- * the copy and the removal of the old name: reads that met neither look again. */
+ * the copy and the removal of the old name: reads that met neither look again.
+ * copied_etag: of the version that was copied. Fails: CHANGED, nothing moved, when the file is published as
+ * another version by now: that one is to be copied. */
 gboolean object_file_move(ObjectFile *file, Call *call, const char *container, const char *key,
-                          const ObjectInfo *moved, GError **error);
+                          const char *copied_etag, const ObjectInfo *moved, GError **error);
 /* The name was unlinked or replaced: nothing is published any more, handles keep working. A publication that
  * runs is ended and waited for, so remove the object after this. */
 void object_file_drop(ObjectFile *file);

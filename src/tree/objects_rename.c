@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MAXIMUM_ATTEMPTS 8u
+
 /* What one rename works on. */
 typedef struct {
     Tree *tree;
@@ -221,7 +223,7 @@ move_unpublished(Rename *rename, ObjectFile *file, gboolean *out_moved, GError *
         return TRUE;
     if (rename->target != NULL)
         return object_file_publish(file, rename->call, error);
-    return object_file_move(file, rename->call, rename->to.container, rename->to.key, NULL, error);
+    return object_file_move(file, rename->call, rename->to.container, rename->to.key, NULL, NULL, error);
 }
 
 /* A copy has everything of its source but its key and, perhaps, its ETag. */
@@ -237,8 +239,9 @@ take_copied(ObjectInfo *info, const ObjectInfo *stored, const char *key)
     info->mtime_ns = stored->mtime_ns != 0 ? stored->mtime_ns : info->mtime_ns;
 }
 
+/* Once: of what the storage has of it now. CHANGED: it was published meanwhile. */
 static gboolean
-move_open(Rename *rename, ObjectFile *file, GError **error)
+move_open_once(Rename *rename, ObjectFile *file, GError **error)
 {
     gboolean moved = FALSE;
     g_auto(ObjectInfo) info = {0}, stored = {0};
@@ -249,9 +252,11 @@ move_open(Rename *rename, ObjectFile *file, GError **error)
     object_file_get_info(file, &info);
     if (!copy_version(rename, info.etag, info.size_bytes, &stored, error))
         return FALSE;
+    /* From here on what has the new name is our own copy. */
+    rename->flags &= ~(unsigned)RENAME_NOREPLACE;
     g_autofree char *old_etag = g_strdup(info.etag);
     take_copied(&info, &stored, rename->to.key);
-    if (!object_file_move(file, rename->call, rename->to.container, rename->to.key, &info, error) ||
+    if (!object_file_move(file, rename->call, rename->to.container, rename->to.key, old_etag, &info, error) ||
         !delete_source(rename, old_etag, error))
         return FALSE;
     lock_acquire(&rename->tree->lock);
@@ -260,17 +265,43 @@ move_open(Rename *rename, ObjectFile *file, GError **error)
     return TRUE;
 }
 
+/* Whoever writes it may publish it between the copy and the move: then it is that version that moves. */
 static gboolean
-move_closed(Rename *rename, GError **error)
+move_open(Rename *rename, ObjectFile *file, GError **error)
 {
-    g_auto(ObjectInfo) stored = {0};
-    g_autofree char *etag = NULL;
-    if (!copy_closed(rename, &stored, &etag, error) || !delete_source(rename, etag, error))
-        return FALSE;
-    lock_acquire(&rename->tree->lock);
-    take_moved_locked(rename->tree, rename, &stored);
-    lock_release(&rename->tree->lock);
-    return TRUE;
+    for (guint attempt = 1;; attempt++) {
+        g_autoptr(GError) failure = NULL;
+        if (move_open_once(rename, file, &failure))
+            return TRUE;
+        if (!error_is(failure, ERROR_CHANGED) || attempt == MAXIMUM_ATTEMPTS) {
+            g_propagate_error(error, g_steal_pointer(&failure));
+            return FALSE;
+        }
+    }
+}
+
+/* out_stored: the copy; *out_etag: of what was copied. */
+static gboolean
+move_closed(Rename *rename, ObjectInfo *out_stored, char **out_etag, GError **error)
+{
+    return copy_closed(rename, out_stored, out_etag, error) && delete_source(rename, *out_etag, error);
+}
+
+/* Opened by its old name while the closed object was moved: its handles go with it, and what they have
+ * published under the old name. */
+static gboolean
+move_opened(Rename *rename, ObjectFile *file, const ObjectInfo *stored, const char *etag, GError **error)
+{
+    g_auto(ObjectInfo) info = {0};
+    g_autoptr(GError) failure = NULL;
+    object_file_get_info(file, &info);
+    take_copied(&info, stored, rename->to.key);
+    if (object_file_move(file, rename->call, rename->to.container, rename->to.key, etag, &info, &failure))
+        return TRUE;
+    if (error_is(failure, ERROR_CHANGED))
+        return move_open(rename, file, error);
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
 }
 
 static gboolean
@@ -281,16 +312,23 @@ rename_file(Rename *rename, GError **error)
                                        error))
         return FALSE;
     detach_target(rename);
+    g_auto(ObjectInfo) stored = {0};
+    g_autofree char *etag = NULL;
     g_autoptr(ObjectFile) file = ref_file(rename->tree, rename->node);
-    if (!(file != NULL ? move_open(rename, file, error) : move_closed(rename, error)))
+    if (!(file != NULL ? move_open(rename, file, error) : move_closed(rename, &stored, &etag, error)))
         return FALSE;
     g_autoptr(ObjectFile) replaced = ref_file(rename->tree, rename->target);
+    g_autoptr(ObjectFile) opened = NULL;
     lock_acquire(&rename->tree->lock);
+    if (file == NULL) {
+        take_moved_locked(rename->tree, rename, &stored);
+        opened = rename->node->file != NULL ? object_file_ref(rename->node->file) : NULL;
+    }
     move_node_locked(rename->tree, rename);
     lock_release(&rename->tree->lock);
     if (replaced != NULL)
         object_file_drop(replaced);
-    return TRUE;
+    return opened == NULL || move_opened(rename, opened, &stored, etag, error);
 }
 
 /* Open Nodes at or below the folder, a reference each. */
@@ -337,8 +375,23 @@ settle_open(Rename *rename, GPtrArray *nodes, GError **error)
     return TRUE;
 }
 
+/* The versions that are copied, in the order of `nodes`. */
+static GPtrArray *
+list_etags(Rename *rename, GPtrArray *nodes)
+{
+    GPtrArray *etags = g_ptr_array_new_with_free_func(g_free);
+    for (guint i = 0; i < nodes->len; i++) {
+        g_autoptr(ObjectFile) file = ref_file(rename->tree, g_ptr_array_index(nodes, i));
+        g_auto(ObjectInfo) info = {0};
+        if (file != NULL)
+            object_file_get_info(file, &info);
+        g_ptr_array_add(etags, g_strdup(info.etag));
+    }
+    return etags;
+}
+
 static void
-move_open_below(Rename *rename, GPtrArray *nodes)
+move_open_below(Rename *rename, GPtrArray *nodes, GPtrArray *etags)
 {
     for (guint i = 0; i < nodes->len; i++) {
         Node *node = g_ptr_array_index(nodes, i);
@@ -353,7 +406,8 @@ move_open_below(Rename *rename, GPtrArray *nodes)
         lock_release(&rename->tree->lock);
         ok = ok &&
              storage_stat_object(place.storage, rename->call, place.container, place.key, &info, &error) &&
-             object_file_move(file, rename->call, place.container, place.key, &info, &error);
+             object_file_move(file, rename->call, place.container, place.key, g_ptr_array_index(etags, i),
+                              &info, &error);
         if (!ok)
             log_warning("%s: open while its directory was renamed: %s", place.key, error->message);
     }
@@ -389,8 +443,10 @@ move_bare_mark(Rename *rename, GError **error)
 static gboolean
 move_folder(Rename *rename, GPtrArray *open, GError **error)
 {
-    if (!settle_open(rename, open, error) ||
-        !objects_keep_folder(rename->tree, rename->call, rename->parent, rename->from.prefix, error) ||
+    if (!settle_open(rename, open, error))
+        return FALSE;
+    g_autoptr(GPtrArray) etags = list_etags(rename, open);
+    if (!objects_keep_folder(rename->tree, rename->call, rename->parent, rename->from.prefix, error) ||
         !objects_move_prefix(rename->tree, rename->call, &rename->from, &rename->to, error) ||
         !move_bare_mark(rename, error))
         return FALSE;
@@ -400,7 +456,7 @@ move_folder(Rename *rename, GPtrArray *open, GError **error)
     node_table_foreach(&rename->tree->table, forget_known, &below);
     rename->node->facts.known_at_us = tree_core_now();
     lock_release(&rename->tree->lock);
-    move_open_below(rename, open);
+    move_open_below(rename, open, etags);
     return TRUE;
 }
 

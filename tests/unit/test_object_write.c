@@ -319,7 +319,7 @@ test_rename_before_publication(ObjectFixture *fixture, gconstpointer keys)
     GError *error = NULL;
     FileHandle *handle = object_fixture_open(fixture, "tmp", TRUE);
     object_fixture_write(handle, 0, "data", 4);
-    g_assert_true(object_file_move(object_file_of_handle(handle), NULL, "c", "final", NULL, &error));
+    g_assert_true(object_file_move(object_file_of_handle(handle), NULL, "c", "final", NULL, NULL, &error));
     object_fixture_flush_and_close(handle);
     object_fixture_assert_stored(fixture, "final", "data", 4);
     assert_calls(fixture, MEMORY_WRITE_OBJECT, 1);
@@ -334,10 +334,13 @@ test_rename_of_a_published_object(ObjectFixture *fixture, gconstpointer keys)
     g_autofree guint8 *data = object_fixture_pattern(1, size);
     object_fixture_put(fixture, "old", data, size);
     FileHandle *handle = object_fixture_open(fixture, "old", FALSE);
+    g_auto(ObjectInfo) before = {0};
+    object_file_get_info(object_file_of_handle(handle), &before);
     CopySource source = {"c", "old", NULL};
     g_assert_true(
         storage_copy_object(fixture->base.storage, NULL, &source, size, "c", "new", NULL, &moved, &error));
-    g_assert_true(object_file_move(object_file_of_handle(handle), NULL, "c", "new", &moved, &error));
+    g_assert_true(
+        object_file_move(object_file_of_handle(handle), NULL, "c", "new", before.etag, &moved, &error));
     g_assert_true(storage_delete_object(fixture->base.storage, NULL, "c", "old", NULL, &error));
     g_autoptr(GBytes) bytes = object_fixture_read(handle, 1000 * KIB, 5000);
     g_assert_cmpmem(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), data + 1000 * KIB, 5000);

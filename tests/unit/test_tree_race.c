@@ -1,0 +1,122 @@
+/* Names that change while their object is on its way to the storage, or is closed. */
+#include "src/base/error.h"
+#include "tests/unit/tree_fixture.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#define PATIENCE_US (20 * G_USEC_PER_SEC)
+
+typedef struct {
+    TreeFixture *fixture;
+    FileHandle *handle;
+    const char *from, *to;
+    gboolean ok;
+    GError *error;
+} Other;
+
+static gpointer
+run_flush(gpointer data)
+{
+    Other *other = data;
+    other->ok = other->handle->operations->flush(other->handle, NULL, TRUE, &other->error);
+    return NULL;
+}
+
+static gpointer
+run_rename(gpointer data)
+{
+    Other *other = data;
+    Node *container = other->fixture->container;
+    other->ok = tree_rename(other->fixture->tree, NULL, container, other->from, container, other->to, 0,
+                            &other->error);
+    return NULL;
+}
+
+static void
+assert_ok(const Other *other)
+{
+    g_assert_no_error(other->error);
+    g_assert_true(other->ok);
+}
+
+/* `a` is renamed to `b` while its first or next publication runs. */
+static void
+rename_while_flushing(TreeFixture *fixture, FileHandle *handle)
+{
+    const MemoryFault block = {.operation = MEMORY_WRITE_OBJECT, .times = 1, .blocks = TRUE};
+    Other flushing = {.handle = handle};
+    Other renaming = {.fixture = fixture, .from = "a", .to = "b"};
+    memory_fault_add(fixture->memory, &block);
+    memory_fault_reset_counts(fixture->memory);
+    GThread *flush = g_thread_new("flush", run_flush, &flushing);
+    g_assert_true(memory_fault_wait_blocked(fixture->memory, 1, PATIENCE_US));
+    GThread *rename = g_thread_new("rename", run_rename, &renaming);
+    /* Time for the rename to get as far as it can. */
+    for (guint i = 0; i < 100 && memory_fault_get_count(fixture->memory, MEMORY_COPY_OBJECT) == 0; i++)
+        g_usleep(1000);
+    memory_fault_clear(fixture->memory);
+    g_thread_join(flush);
+    g_thread_join(rename);
+    assert_ok(&flushing);
+    assert_ok(&renaming);
+}
+
+static void
+test_rename_waits_for_the_first_publication(TreeFixture *fixture, gconstpointer keys)
+{
+    Node *node = NULL;
+    FileHandle *handle = tree_fixture_open_file(fixture, fixture->container, "a", O_RDWR | O_CREAT, &node);
+    tree_fixture_put(handle, "new");
+    rename_while_flushing(fixture, handle);
+    tree_fixture_close_file(fixture, node, handle);
+    tree_fixture_assert_stored(fixture, "b", "new");
+    g_assert_false(tree_fixture_has(fixture, "a"));
+}
+
+static void
+test_rename_moves_what_is_published_meanwhile(TreeFixture *fixture, gconstpointer keys)
+{
+    Node *node = NULL;
+    tree_fixture_write(fixture, fixture->container, "a", "old");
+    FileHandle *handle = tree_fixture_open_file(fixture, fixture->container, "a", O_RDWR, &node);
+    tree_fixture_put(handle, "new");
+    rename_while_flushing(fixture, handle);
+    tree_fixture_assert_reads(handle, "new");
+    tree_fixture_close_file(fixture, node, handle);
+    tree_fixture_assert_stored(fixture, "b", "new");
+    g_assert_false(tree_fixture_has(fixture, "a"));
+}
+
+/* The name is opened and written between the copy and the removal of its object. */
+static void
+test_rename_takes_along_who_opens_meanwhile(TreeFixture *fixture, gconstpointer keys)
+{
+    const MemoryFault block = {.operation = MEMORY_DELETE_OBJECT, .times = 1, .blocks = TRUE};
+    Other renaming = {.fixture = fixture, .from = "a", .to = "b"};
+    Node *node = NULL;
+    tree_fixture_write(fixture, fixture->container, "a", "old");
+    memory_fault_add(fixture->memory, &block);
+    GThread *rename = g_thread_new("rename", run_rename, &renaming);
+    g_assert_true(memory_fault_wait_blocked(fixture->memory, 1, PATIENCE_US));
+    FileHandle *handle = tree_fixture_open_file(fixture, fixture->container, "a", O_RDWR, &node);
+    tree_fixture_put(handle, "new");
+    memory_fault_clear(fixture->memory);
+    g_thread_join(rename);
+    assert_ok(&renaming);
+    tree_fixture_close_file(fixture, node, handle);
+    tree_fixture_assert_stored(fixture, "b", "new");
+    g_assert_false(tree_fixture_has(fixture, "a"));
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+#define ADD(name)                                                                                            \
+    tree_fixture_add("/tree/race/" #name, test_##name, "etags = counter\nconditional_delete = no\n")
+    ADD(rename_waits_for_the_first_publication);
+    ADD(rename_takes_along_who_opens_meanwhile);
+    ADD(rename_moves_what_is_published_meanwhile);
+    return g_test_run();
+}
