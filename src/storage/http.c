@@ -105,6 +105,9 @@ get_error_code(CURLcode code, const char *message)
     case CURLE_URL_MALFORMAT:
     case CURLE_BAD_FUNCTION_ARGUMENT:
         return ERROR_BAD_ARGUMENT;
+#if LIBCURL_VERSION_NUM >= 0x080600
+    case CURLE_TOO_LARGE:
+#endif
     case CURLE_OUT_OF_MEMORY:
         /* A header line past libcurl's own limit; real want of memory ends the process in GLib. */
         return ERROR_PROTOCOL;
