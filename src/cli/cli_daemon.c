@@ -124,15 +124,20 @@ daemon_make(Daemon *daemon, GError **error)
 }
 
 static void
+drain(ObjectStore *store)
+{
+    g_autoptr(Call) call = call_new(DRAIN_US);
+    g_autoptr(GError) error = NULL;
+    if (!object_store_drain(store, call, &error))
+        log_error("unmount: %s", error->message);
+}
+
+static void
 daemon_clear(Daemon *daemon)
 {
     g_clear_pointer(&daemon->front, front_free);
-    if (daemon->store != NULL) {
-        g_autoptr(Call) call = call_new(DRAIN_US);
-        g_autoptr(GError) error = NULL;
-        if (!object_store_drain(daemon->store, call, &error))
-            log_error("unmount: %s", error->message);
-    }
+    if (daemon->store != NULL)
+        drain(daemon->store);
     g_clear_pointer(&daemon->tree, tree_free);
     g_clear_pointer(&daemon->store, object_store_free);
     g_clear_pointer(&daemon->set, storage_set_free);
