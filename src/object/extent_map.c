@@ -243,6 +243,16 @@ extent_map_replace_version(ExtentMap *map, ObjectVersion *before, ObjectVersion 
 }
 
 void
+extent_map_forget(ExtentMap *map, const ObjectVersion *version)
+{
+    for (GTreeNode *node = g_tree_node_first(map->tree); node != NULL; node = g_tree_node_next(node)) {
+        Extent *extent = extent_of(node);
+        if (extent->version == version && extent->kind != EXTENT_VERSION)
+            g_clear_pointer(&extent->version, object_version_unref);
+    }
+}
+
+void
 extent_map_rebase(ExtentMap *map, ObjectVersion *version)
 {
     g_autoptr(ExtentMap) fresh = extent_map_new();

@@ -43,5 +43,7 @@ gboolean extent_map_slice(const ExtentMap *map, guint64 offset, guint64 length_b
 void extent_map_mark_local(ExtentMap *map, guint64 offset, guint64 length_bytes);
 /* What was clean in version `before`, at the same offset there, is clean in `after`, at the same offset. */
 void extent_map_replace_version(ExtentMap *map, ObjectVersion *before, ObjectVersion *after);
+/* The staging file's bytes and the zeros are not in `version` any more. */
+void extent_map_forget(ExtentMap *map, const ObjectVersion *version);
 /* All bytes are now also in `version`, at the same offsets. */
 void extent_map_rebase(ExtentMap *map, ObjectVersion *version);

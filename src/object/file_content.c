@@ -68,13 +68,13 @@ stage_extent(ObjectFile *file, Call *call, const Extent *extent, void *buffer, G
     return TRUE;
 }
 
-/* The first range of offset .. end that is only remote. */
+/* The first range of offset .. end that is only remote: in `version`, NULL any. */
 static gboolean
-find_remote(ObjectFile *file, guint64 offset, guint64 end, Extent *out)
+find_remote(ObjectFile *file, guint64 offset, guint64 end, const ObjectVersion *version, Extent *out)
 {
     StagingFile *staging = NULL;
     while (slice(file, offset, MIN(end - offset, G_MAXINT64), out, &staging)) {
-        if (out->kind == EXTENT_VERSION) {
+        if (out->kind == EXTENT_VERSION && (version == NULL || out->version == version)) {
             out->length_bytes = MIN(out->length_bytes, STAGE_BYTES);
             return TRUE;
         }
@@ -85,10 +85,11 @@ find_remote(ObjectFile *file, guint64 offset, guint64 end, Extent *out)
 }
 
 static gboolean
-stage_range(ObjectFile *file, Call *call, guint64 offset, guint64 end, void *buffer, GError **error)
+stage_range(ObjectFile *file, Call *call, guint64 offset, guint64 end, const ObjectVersion *version,
+            void *buffer, GError **error)
 {
     Extent extent;
-    while (find_remote(file, offset, end, &extent)) {
+    while (find_remote(file, offset, end, version, &extent)) {
         gboolean ok = stage_extent(file, call, &extent, buffer, error);
         object_version_unref(extent.version);
         if (!ok)
@@ -98,12 +99,13 @@ stage_range(ObjectFile *file, Call *call, guint64 offset, guint64 end, void *buf
     return TRUE;
 }
 
-gboolean
-file_content_stage(ObjectFile *file, Call *call, guint64 offset, guint64 length_bytes, GError **error)
+static gboolean
+stage(ObjectFile *file, Call *call, guint64 offset, guint64 length_bytes, const ObjectVersion *version,
+      GError **error)
 {
     MemoryBudget *budget = file->store->budget;
     Extent first;
-    if (!find_remote(file, offset, offset + length_bytes, &first))
+    if (!find_remote(file, offset, offset + length_bytes, version, &first))
         return TRUE;
     object_version_unref(first.version);
     gsize charged = (gsize)MIN(length_bytes, STAGE_BYTES);
@@ -111,7 +113,49 @@ file_content_stage(ObjectFile *file, Call *call, guint64 offset, guint64 length_
     if (!memory_budget_take(budget, call, charged, error))
         return FALSE;
     guint8 *buffer = g_malloc(charged);
-    gboolean ok = stage_range(file, call, offset, offset + length_bytes, buffer, error);
+    gboolean ok = stage_range(file, call, offset, offset + length_bytes, version, buffer, error);
+    g_free(buffer);
+    memory_budget_give(budget, charged);
+    return ok;
+}
+
+gboolean
+file_content_stage(ObjectFile *file, Call *call, guint64 offset, guint64 length_bytes, GError **error)
+{
+    return stage(file, call, offset, length_bytes, NULL, error);
+}
+
+gboolean
+file_content_stage_version(ObjectFile *file, Call *call, const ObjectVersion *version, GError **error)
+{
+    return stage(file, call, 0, extent_map_get_size(file->extents), version, error);
+}
+
+static gboolean
+fetch_pieces(ObjectFile *file, Call *call, const Extent *extent, guint8 *buffer, gsize buffer_bytes,
+             GError **error)
+{
+    guint64 done = 0;
+    while (done < extent->length_bytes) {
+        gsize piece = (gsize)MIN(extent->length_bytes - done, buffer_bytes);
+        if (!object_version_read(extent->version, call, extent->source_offset + done, piece, buffer, error) ||
+            !staging_file_write(file->staging, extent->offset + done, buffer, piece, error))
+            return FALSE;
+        done += piece;
+    }
+    return TRUE;
+}
+
+gboolean
+file_content_fetch(ObjectFile *file, Call *call, const Extent *extent, GError **error)
+{
+    MemoryBudget *budget = file->store->budget;
+    gsize charged = (gsize)MIN(extent->length_bytes, STAGE_BYTES);
+    object_file_prepare_staging(file);
+    if (!memory_budget_take(budget, call, charged, error))
+        return FALSE;
+    guint8 *buffer = g_malloc(charged);
+    gboolean ok = fetch_pieces(file, call, extent, buffer, charged, error);
     g_free(buffer);
     memory_budget_give(budget, charged);
     return ok;

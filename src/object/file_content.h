@@ -15,6 +15,13 @@ gboolean file_content_read(ObjectFile *file, Call *call, guint64 offset, void *b
 gboolean file_content_stage(ObjectFile *file, Call *call, guint64 offset, guint64 length_bytes,
                             GError **error);
 
+/* The same for all that is only in this version. */
+gboolean file_content_stage_version(ObjectFile *file, Call *call, const ObjectVersion *version,
+                                    GError **error);
+/* Puts the bytes of a VERSION range into the staging file, and leaves the file's own map alone. The same
+ * token, failures and waiting. */
+gboolean file_content_fetch(ObjectFile *file, Call *call, const Extent *extent, GError **error);
+
 /* Bytes offset .. offset+size of a file as a ByteSource; must outlive it. */
 typedef struct {
     ObjectFile *file;

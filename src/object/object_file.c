@@ -98,9 +98,22 @@ object_file_clear_doubt(ObjectFile *file)
     g_free(doubt);
 }
 
+gboolean
+object_file_ref_if_alive(ObjectFile *file)
+{
+    gint count = g_atomic_int_get(&file->references);
+    while (count > 0) {
+        if (g_atomic_int_compare_and_exchange(&file->references, count, count + 1))
+            return TRUE;
+        count = g_atomic_int_get(&file->references);
+    }
+    return FALSE;
+}
+
 static void
 file_free(ObjectFile *file)
 {
+    loan_end_all(file->store, file);
     extent_map_free(file->extents);
     staging_file_free(file->staging);
     object_version_unref(file->base);
@@ -171,6 +184,18 @@ end_change(ObjectFile *file)
     lock_acquire(&file->lock);
     object_file_end_change_locked(file);
     lock_release(&file->lock);
+}
+
+gboolean
+object_file_was_republished(ObjectFile *file, Call *call, guint64 generation)
+{
+    if (!object_file_begin_change(file, call, NULL))
+        return FALSE;
+    lock_acquire(&file->lock);
+    gboolean republished = file->generation != generation;
+    object_file_end_change_locked(file);
+    lock_release(&file->lock);
+    return republished;
 }
 
 void

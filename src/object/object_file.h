@@ -73,6 +73,7 @@ void object_file_set_metadata(ObjectFile *file, const char *content_type, Metada
 /* Publishes content and attributes when DIRTY or FAILED; TRUE at once when CLEAN. Concurrent callers wait for
  * one publication that holds what each of them wrote before. On failure the bytes are saved in the recovery
  * directory where a retry cannot help (CHANGED, EXISTS, DENIED at last close ...).
+ * Files that were copied from it and not published yet fetch those bytes first (loan.h).
  * One PUT when small; parts (those that went out while writing are reused), clean ranges copied on the
  * server, a copy of a whole object by one CopyObject. Condition: the version it was opened as, or absence. */
 gboolean object_file_publish(ObjectFile *file, Call *call, GError **error);
@@ -91,8 +92,9 @@ void object_file_drop(ObjectFile *file);
  * handles. Fails: CHANGED, NO_SPACE ... */
 gboolean object_file_detach(ObjectFile *file, Call *call, GError **error);
 
-/* Records that bytes of `to` come from `from` (server-side copy at publication). Unpublished bytes of `from`
- * are copied locally. Fails: OTHER_STORAGE, TOO_LARGE. */
+/* Records that bytes of `to` come from `from` (server-side copy at publication), see loan.h. Copied at once
+ * is what the storage does not have: unpublished bytes, and those of a file that is DROPPED or was replaced.
+ * Fails: OTHER_STORAGE, TOO_LARGE, and what reading and staging report. */
 gboolean object_file_copy_range(ObjectFile *from, Call *call, guint64 from_offset, ObjectFile *to,
                                 guint64 to_offset, guint64 length_bytes, guint64 *out_copied_bytes,
                                 GError **error);

@@ -1,14 +1,23 @@
-/* copy_file_range between objects: clean bytes are only recorded, for the publication to copy on the server.
+/* copy_file_range between objects: clean bytes are only recorded (loan.h), for the publication to copy on the
+ * server; others are copied now.
  */
 #include "src/base/error.h"
+#include "src/object/file_content.h"
 #include "src/object/object_file.h"
 #include "src/object/object_file_state.h"
 #include "src/object/stream_upload.h"
+
+typedef struct {
+    ObjectFile *from, *to;
+    guint64 from_offset, to_offset, length_bytes;
+    guint64 generation; /* of the source when its pieces were taken */
+} Copy;
 
 /* A piece of the source, with its own references; its offset is where it goes in the target. */
 typedef struct {
     Extent extent;
     guint64 staged_offset; /* in the source's staging file */
+    gboolean refers;       /* else its bytes are copied */
 } Piece;
 
 static void
@@ -17,41 +26,67 @@ piece_clear(gpointer data)
     object_version_unref(((Piece *)data)->extent.version);
 }
 
-static GArray *
-collect_pieces(ObjectFile *from, guint64 offset, guint64 to_offset, guint64 length_bytes)
+/* Clean bytes are worth more as a reference than as a local copy; zeros stay zeros. */
+static void
+decide_piece_locked(const Copy *copy, gboolean may_refer, Piece *piece)
 {
+    Extent *extent = &piece->extent;
+    if (extent->version == NULL)
+        return;
+    object_version_ref(extent->version);
+    piece->refers = may_refer && (extent->version == copy->to->base ||
+                                  loan_add(copy->to->store, extent->version, copy->to));
+    if (piece->refers && extent->kind == EXTENT_LOCAL)
+        extent->kind = EXTENT_VERSION;
+    else if (!piece->refers && extent->kind != EXTENT_VERSION)
+        g_clear_pointer(&extent->version, object_version_unref);
+}
+
+static GArray *
+collect_pieces(Copy *copy, gboolean may_refer)
+{
+    ObjectFile *from = copy->from;
+    guint64 offset = copy->from_offset, end = offset + copy->length_bytes;
     GArray *pieces = g_array_new(FALSE, FALSE, sizeof(Piece));
     Piece piece;
     g_array_set_clear_func(pieces, piece_clear);
     lock_acquire(&from->lock);
-    while (extent_map_slice(from->extents, offset, length_bytes, &piece.extent)) {
-        guint64 copied = piece.extent.length_bytes;
+    copy->generation = from->generation;
+    may_refer = may_refer && !from->dropped && !from->lost;
+    while (extent_map_slice(from->extents, offset, end - offset, &piece.extent)) {
         piece.staged_offset = offset;
-        piece.extent.offset = to_offset;
-        if (piece.extent.version != NULL)
-            object_version_ref(piece.extent.version);
-        /* Clean bytes are worth more as a reference than as a local copy; zeros stay zeros. */
-        if (piece.extent.version != NULL && piece.extent.kind == EXTENT_LOCAL)
-            piece.extent.kind = EXTENT_VERSION;
+        piece.refers = FALSE;
+        piece.extent.offset = copy->to_offset + (offset - copy->from_offset);
+        decide_piece_locked(copy, may_refer, &piece);
         g_array_append_val(pieces, piece);
-        offset += copied;
-        to_offset += copied;
-        length_bytes -= copied;
+        offset += piece.extent.length_bytes;
     }
     lock_release(&from->lock);
     return pieces;
 }
 
 static gboolean
-copy_staged(ObjectFile *from, ObjectFile *to, GArray *pieces, GError **error)
+copy_piece(const Copy *copy, Call *call, Piece *piece, GError **error)
+{
+    Extent *extent = &piece->extent;
+    if (piece->refers || extent->kind == EXTENT_ZERO)
+        return TRUE;
+    if (extent->kind == EXTENT_LOCAL)
+        return staging_file_copy(copy->from->staging, piece->staged_offset,
+                                 object_file_prepare_staging(copy->to), extent->offset, extent->length_bytes,
+                                 error);
+    if (!file_content_fetch(copy->to, call, extent, error))
+        return FALSE;
+    extent->kind = EXTENT_LOCAL;
+    g_clear_pointer(&extent->version, object_version_unref);
+    return TRUE;
+}
+
+static gboolean
+copy_pieces(const Copy *copy, Call *call, GArray *pieces, GError **error)
 {
     for (guint i = 0; i < pieces->len; i++) {
-        const Piece *piece = &g_array_index(pieces, Piece, i);
-        if (piece->extent.kind != EXTENT_LOCAL)
-            continue;
-        StagingFile *staging = object_file_prepare_staging(to);
-        if (!staging_file_copy(from->staging, piece->staged_offset, staging, piece->extent.offset,
-                               piece->extent.length_bytes, error))
+        if (!copy_piece(copy, call, &g_array_index(pieces, Piece, i), error))
             return FALSE;
     }
     return TRUE;
@@ -86,6 +121,47 @@ check_ranges(ObjectFile *from, guint64 from_offset, ObjectFile *to, guint64 to_o
     return TRUE;
 }
 
+/* Where bytes are here and in the storage, a look tells whether the storage still has them: if somebody has
+ * replaced the object, a reference would lose what could be copied. */
+static gboolean
+may_refer_to_staged(const Copy *copy, Call *call)
+{
+    ObjectFile *from = copy->from;
+    guint64 offset = copy->from_offset, end = offset + copy->length_bytes;
+    g_autoptr(ObjectVersion) version = NULL;
+    Extent extent;
+    lock_acquire(&from->lock);
+    while (version == NULL && extent_map_slice(from->extents, offset, end - offset, &extent)) {
+        if (extent.kind == EXTENT_LOCAL && extent.version != NULL)
+            version = object_version_ref(extent.version);
+        offset += extent.length_bytes;
+    }
+    lock_release(&from->lock);
+    return version == NULL || object_version_check(version, call, NULL);
+}
+
+static gboolean
+copy_once(Copy *copy, Call *call, guint64 *out_copied_bytes, GError **error)
+{
+    ObjectFile *to = copy->to;
+    gboolean may_refer = may_refer_to_staged(copy, call);
+    if (!object_file_begin_change(to, call, error))
+        return FALSE;
+    g_autoptr(GArray) pieces = collect_pieces(copy, may_refer);
+    gboolean ok = copy_pieces(copy, call, pieces, error);
+    lock_acquire(&to->lock);
+    if (ok && pieces->len > 0) {
+        *out_copied_bytes = record_pieces_locked(to, pieces);
+        object_file_touch_locked(to);
+        stream_upload_note_change_locked(to, copy->to_offset, copy->to_offset + *out_copied_bytes);
+    } else if (ok) {
+        *out_copied_bytes = 0;
+    }
+    object_file_end_change_locked(to);
+    lock_release(&to->lock);
+    return ok;
+}
+
 gboolean
 object_file_copy_range(ObjectFile *from, Call *call, guint64 from_offset, ObjectFile *to, guint64 to_offset,
                        guint64 length_bytes, guint64 *out_copied_bytes, GError **error)
@@ -95,20 +171,16 @@ object_file_copy_range(ObjectFile *from, Call *call, guint64 from_offset, Object
     lock_release(&from->lock);
     length_bytes = from_offset < size_bytes ? MIN(length_bytes, size_bytes - from_offset) : 0;
     if (!object_file_check_size(to, to_offset, length_bytes, error) ||
-        !check_ranges(from, from_offset, to, to_offset, length_bytes, error) ||
-        !object_file_begin_change(to, call, error))
+        !check_ranges(from, from_offset, to, to_offset, length_bytes, error))
         return FALSE;
-    g_autoptr(GArray) pieces = collect_pieces(from, from_offset, to_offset, length_bytes);
-    gboolean ok = copy_staged(from, to, pieces, error);
-    lock_acquire(&to->lock);
-    if (ok && pieces->len > 0) {
-        *out_copied_bytes = record_pieces_locked(to, pieces);
-        object_file_touch_locked(to);
-        stream_upload_note_change_locked(to, to_offset, to_offset + *out_copied_bytes);
-    } else if (ok) {
-        *out_copied_bytes = 0;
+    Copy copy = {from, to, from_offset, to_offset, length_bytes, 0};
+    for (;;) {
+        g_autoptr(GError) failure = NULL;
+        if (copy_once(&copy, call, out_copied_bytes, &failure))
+            return TRUE;
+        if (!error_is(failure, ERROR_CHANGED) || !object_file_was_republished(from, call, copy.generation)) {
+            g_propagate_error(error, g_steal_pointer(&failure));
+            return FALSE;
+        }
     }
-    object_file_end_change_locked(to);
-    lock_release(&to->lock);
-    return ok;
 }

@@ -8,7 +8,7 @@
 #include "src/object/recovery.h"
 #include "src/object/stream_upload.h"
 
-typedef enum { ENTER_MINE, ENTER_NOTHING, ENTER_FAILED } Entrance;
+typedef enum { ENTER_MINE, ENTER_NOTHING, ENTER_FAILED, ENTER_AGAIN } Entrance;
 
 /* A publication ended by the interrupted call of another thread says nothing about ours. */
 static gboolean
@@ -18,7 +18,7 @@ is_verdict(const GError *failure)
 }
 
 static Entrance
-decide_locked(ObjectFile *file, gboolean joined, GError **error)
+decide_locked(ObjectFile *file, const LoanCall *loans, gboolean joined, GError **error)
 {
     if (!object_file_needs_publication_locked(file))
         return ENTER_NOTHING;
@@ -26,6 +26,9 @@ decide_locked(ObjectFile *file, gboolean joined, GError **error)
         g_propagate_error(error, g_error_copy(file->failure));
         return ENTER_FAILED;
     }
+    /* It was stored for the first time, or renamed, while the loans were called in. */
+    if (file->base != NULL && (loans == NULL || !loan_call_covers(loans, file->container, file->key)))
+        return ENTER_AGAIN;
     file->publishing = TRUE;
     return ENTER_MINE;
 }
@@ -33,7 +36,7 @@ decide_locked(ObjectFile *file, gboolean joined, GError **error)
 /* What the caller wrote before is in a publication that runs now, because writers wait for it: its result is
  * the caller's too. */
 static Entrance
-enter(ObjectFile *file, Call *call, GError **error)
+enter(ObjectFile *file, Call *call, const LoanCall *loans, GError **error)
 {
     CallWait wait;
     gboolean joined = FALSE, ok = TRUE;
@@ -43,7 +46,7 @@ enter(ObjectFile *file, Call *call, GError **error)
         joined = joined || file->publishing;
         ok = call_wait_next(&wait, error);
     }
-    Entrance entrance = ok ? decide_locked(file, joined, error) : ENTER_FAILED;
+    Entrance entrance = ok ? decide_locked(file, loans, joined, error) : ENTER_FAILED;
     lock_release(&file->lock);
     call_wait_end(&wait);
     return entrance;
@@ -59,6 +62,7 @@ take_content_locked(ObjectFile *file, const PublicationResult *result)
     file->base = base;
     file->content_dirty = FALSE;
     file->exclusive = FALSE;
+    loan_end_all(file->store, file);
 }
 
 /* What was set while the publication ran, or what it could not store, is still to be published; a checksum of
@@ -172,20 +176,40 @@ run(ObjectFile *file, Call *call, GError **error)
     return failure == NULL;
 }
 
+/* Before the publication's token is taken: two files may have been copied from each other. */
+static gboolean
+call_in_loans(ObjectFile *file, Call *call, LoanCall **out_loans, GError **error)
+{
+    lock_acquire(&file->lock);
+    gboolean replaces = file->base != NULL && object_file_needs_publication_locked(file);
+    g_autofree char *container = g_strdup(file->container), *key = g_strdup(file->key);
+    lock_release(&file->lock);
+    if (!replaces)
+        return TRUE;
+    *out_loans = loan_call_in(file->store, call, file->storage, container, key, FALSE, error);
+    return *out_loans != NULL;
+}
+
 gboolean
 object_file_publish(ObjectFile *file, Call *call, GError **error)
 {
     /* A publication takes as long as its bytes need; each of its requests has the storage's time. */
     g_autoptr(Call) long_call = call_new_without_deadline(call);
-    switch (enter(file, long_call, error)) {
-    case ENTER_MINE:
-        return run(file, long_call, error);
-    case ENTER_NOTHING:
-        return TRUE;
-    case ENTER_FAILED:
-        break;
+    for (;;) {
+        g_autoptr(LoanCall) loans = NULL;
+        if (!call_in_loans(file, long_call, &loans, error))
+            return FALSE;
+        switch (enter(file, long_call, loans, error)) {
+        case ENTER_MINE:
+            return run(file, long_call, error);
+        case ENTER_NOTHING:
+            return TRUE;
+        case ENTER_FAILED:
+            return FALSE;
+        case ENTER_AGAIN:
+            break;
+        }
     }
-    return FALSE;
 }
 
 /* Nobody has it open: what is in the staging file is also in the storage. */

@@ -1,6 +1,6 @@
 /* The inside of an ObjectFile, for the files of this folder that implement it:
  *
- *   object_file.c          life, attributes, changes        object_file_copy.c     copy_range
+ *   object_file.c          life, attributes, changes        object_file_copy.c     copy_range, loan.c
  *   object_file_publish.c  the publication's states         file_content.c         bytes by extents
  *   publication.c          what is sent to the storage      stream_upload.c        parts that go out while
  * writing
@@ -44,7 +44,7 @@ struct ObjectFile {
     char *container, *key;
     ObjectVersion *base; /* NULL: does not exist yet */
     ObjectInfo info;     /* of base */
-    guint64 generation;  /* grows when base or its ETag is replaced: reads of the old one begin again */
+    guint64 generation;  /* grows when bytes get another place or ETag: reads of the old one begin again */
 
     ExtentMap *extents;
     StagingFile *staging; /* made by the first change; stays until the file is clean and closed */
@@ -82,6 +82,11 @@ gboolean object_file_begin_change(ObjectFile *file, Call *call, GError **error);
 /* Both with the lock held: marks content as changed now; ends the change. */
 void object_file_touch_locked(ObjectFile *file) REQUIRES(file->lock);
 void object_file_end_change_locked(ObjectFile *file) REQUIRES(file->lock);
+/* TRUE when what failed with CHANGED met a version that this mount has replaced: it begins again with what is
+ * there now. The caller has no token. Blocks: until no change and no publication runs. */
+gboolean object_file_was_republished(ObjectFile *file, Call *call, guint64 generation);
+/* A reference, unless the last one is gone already. */
+gboolean object_file_ref_if_alive(ObjectFile *file);
 /* The staging file, made if there is none; under a token. */
 StagingFile *object_file_prepare_staging(ObjectFile *file);
 /* Fails: TOO_LARGE. */

@@ -132,20 +132,6 @@ read_planned(ObjectHandle *self, Call *call, guint64 offset, const ReadPlan *pla
     return TRUE;
 }
 
-/* TRUE when the read met a version that our own publication has replaced: it begins again with the new one.
- */
-static gboolean
-was_republished(ObjectFile *file, Call *call, guint64 generation)
-{
-    if (!object_file_begin_change(file, call, NULL))
-        return FALSE;
-    lock_acquire(&file->lock);
-    gboolean republished = file->generation != generation;
-    object_file_end_change_locked(file);
-    lock_release(&file->lock);
-    return republished;
-}
-
 static gboolean
 handle_read(FileHandle *handle, Call *call, guint64 offset, gsize length_bytes, ReadVector *out,
             GError **error)
@@ -158,7 +144,8 @@ handle_read(FileHandle *handle, Call *call, guint64 offset, gsize length_bytes, 
         if (read_planned(self, call, offset, &plan, out, &local_error))
             return TRUE;
         read_vector_clear(out);
-        if (!error_is(local_error, ERROR_CHANGED) || !was_republished(self->file, call, plan.generation)) {
+        if (!error_is(local_error, ERROR_CHANGED) ||
+            !object_file_was_republished(self->file, call, plan.generation)) {
             g_propagate_error(error, g_steal_pointer(&local_error));
             return FALSE;
         }

@@ -42,6 +42,7 @@ object_store_new(const ObjectStoreSettings *settings, GError **error)
     store->budget = memory_budget_new(limit - limit / STAGING_SHARE);
     store->blocks = block_cache_new(store->budget);
     store->versions = object_version_table_new();
+    store->loans = loan_table_new();
     store->staging_dir = g_strdup(settings->staging_dir);
     store->recovery_dir = g_strdup(settings->recovery_dir);
     lock_init(&store->lock);
@@ -64,6 +65,7 @@ object_store_free(ObjectStore *store)
     block_cache_free(store->blocks);
     memory_budget_free(store->budget);
     memory_budget_free(store->staging_budget);
+    loan_table_free(store->loans);
     object_version_table_free(store->versions);
     condition_clear(&store->idle);
     lock_clear(&store->lock);

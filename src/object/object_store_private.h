@@ -3,19 +3,19 @@
 
 #include "src/base/lock.h"
 #include "src/object/block_cache.h"
+#include "src/object/loan.h"
 #include "src/object/memory_budget.h"
 #include "src/object/object_store.h"
 #include "src/object/object_version.h"
 
 #include <glib.h>
 
-typedef struct ObjectFile ObjectFile;
-
 struct ObjectStore {
     MemoryBudget *budget;
     MemoryBudget *staging_budget; /* small staging files; apart, because they are held while others wait */
     BlockCache *blocks;
     ObjectVersionTable *versions;
+    LoanTable *loans;
     char *staging_dir, *recovery_dir;
 
     gint streams; /* positions that read ahead now; atomic */
