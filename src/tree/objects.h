@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "src/object/loan.h"
 #include "src/tree/tree_core.h"
 
 extern const TreeOperations objects_operations;
@@ -85,6 +86,10 @@ FileHandle *objects_hold_open(Tree *tree, Node *node);
 
 /* What is fetched for handles whose object must go now; beyond it their later reads give CHANGED. */
 #define OBJECTS_DETACH_MAX_BYTES (256ull << 20)
+
+/* Copies of the object that are not stored yet fetch its bytes (loan.h), before it is replaced, deleted or
+ * moved; what is returned lives as long as that takes. NULL: error. */
+LoanCall *objects_call_in_loans(Tree *tree, Call *call, const NodePlace *place, GError **error);
 
 /* objects_change.c */
 /* The name's Node, however old what is known of it. *out_node: a reference. Fails: NOT_FOUND. */

@@ -86,6 +86,9 @@ store(Tree *tree, Call *call, Node *node, const NodePlace *place, const FileAttr
 {
     if (node->kind == NODE_FOLDER)
         return objects_write_marker(tree, call, place, attributes, others, FALSE, out_info, error);
+    g_autoptr(LoanCall) loans = objects_call_in_loans(tree, call, place, error);
+    if (loans == NULL)
+        return FALSE;
     Metadata *metadata = attributes_encode(attributes, others);
     gboolean ok = storage_set_metadata(place->storage, call, place->container, place->key, known,
                                        content_type, metadata, out_info, error);

@@ -52,7 +52,10 @@ delete_lingering(Tree *tree, Call *call, Node *node, GError **error)
     g_autofree char *etag = version_tag_dup(&node->facts.tag);
     gboolean ok = etag == NULL || node_place_init(&place, node->parent, node->name, error);
     lock_release(&tree->lock);
-    return ok && (etag == NULL || delete_version(call, &place, etag, error));
+    if (!ok || etag == NULL)
+        return ok;
+    g_autoptr(LoanCall) loans = objects_call_in_loans(tree, call, &place, error);
+    return loans != NULL && delete_version(call, &place, etag, error);
 }
 
 static void
@@ -192,7 +195,8 @@ unlink_node(Tree *tree, Call *call, Node *node, GError **error)
         return FALSE;
     if (unlink_open(tree, node))
         return TRUE;
-    if (!storage_delete_object(place.storage, call, place.container, place.key, NULL, error))
+    g_autoptr(LoanCall) loans = objects_call_in_loans(tree, call, &place, error);
+    if (loans == NULL || !storage_delete_object(place.storage, call, place.container, place.key, NULL, error))
         return FALSE;
     lock_acquire(&tree->lock);
     objects_vanished_locked(tree, node->parent, node->name);

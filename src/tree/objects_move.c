@@ -221,7 +221,9 @@ objects_move_prefix(Tree *tree, Call *call, const NodePlace *from, const NodePla
                            .to_container = to->container,
                            .to_prefix = to->prefix};
     g_autofree char *path = NULL;
-    if (!rename_journal_begin(tree->state_dir, &record, &path, error))
+    g_autoptr(LoanCall) loans =
+        loan_call_in(tree->store, call, from->storage, from->container, from->prefix, TRUE, error);
+    if (loans == NULL || !rename_journal_begin(tree->state_dir, &record, &path, error))
         return FALSE;
     gboolean ok = move_prefix(call, from, to, FALSE, error);
     /* A failure was told to the caller, and its copies are gone again: nothing is left to be finished. */

@@ -257,6 +257,12 @@ objects_create(Tree *tree, Call *call, Node *parent, const char *name, int flags
     return ok;
 }
 
+LoanCall *
+objects_call_in_loans(Tree *tree, Call *call, const NodePlace *place, GError **error)
+{
+    return loan_call_in(tree->store, call, place->storage, place->container, place->key, FALSE, error);
+}
+
 /* The last handle is gone: what the file knew is the Node's now. A new object that could not be published is
  * no name any more. */
 static ObjectFile *

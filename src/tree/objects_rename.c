@@ -284,7 +284,9 @@ move_open(Rename *rename, ObjectFile *file, GError **error)
 static gboolean
 move_closed(Rename *rename, ObjectInfo *out_stored, char **out_etag, GError **error)
 {
-    return copy_closed(rename, out_stored, out_etag, error) && delete_source(rename, *out_etag, error);
+    g_autoptr(LoanCall) loans = objects_call_in_loans(rename->tree, rename->call, &rename->from, error);
+    return loans != NULL && copy_closed(rename, out_stored, out_etag, error) &&
+           delete_source(rename, *out_etag, error);
 }
 
 /* Opened by its old name while the closed object was moved: its handles go with it, and what they have
@@ -310,6 +312,10 @@ rename_file(Rename *rename, GError **error)
     if (!objects_keep_folder(rename->tree, rename->call, rename->parent, rename->from.key, error) ||
         !objects_finish_lingering_name(rename->tree, rename->call, rename->new_parent, rename->new_name,
                                        error))
+        return FALSE;
+    g_autoptr(LoanCall) replaced_loans =
+        objects_call_in_loans(rename->tree, rename->call, &rename->to, error);
+    if (replaced_loans == NULL)
         return FALSE;
     detach_target(rename);
     g_auto(ObjectInfo) stored = {0};
