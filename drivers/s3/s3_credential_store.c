@@ -7,7 +7,8 @@
 /* Renewed so long before they expire; not used any more so shortly before. */
 #define RENEW_AHEAD_S 300
 #define MARGIN_S 30
-/* After a failed renewal, while the old ones still work. */
+/* After a renewal that gave nothing better, while the old ones still work: it failed, or whoever was asked
+ * hands out what it keeps until shortly before its end. */
 #define RENEW_PAUSE_S 30
 /* How often a waiting thread looks whether its call has ended. */
 #define WAIT_SLICE_US (100 * 1000)
@@ -77,12 +78,12 @@ renew(S3CredentialStore *store, Call *call, S3Credentials **out, GError **error)
 
     lock_acquire(&store->lock);
     store->renewing = FALSE;
+    store->next_try_s = g_get_monotonic_time() / G_USEC_PER_SEC + RENEW_PAUSE_S;
     if (good) {
         old = store->current;
         store->current = found;
         result = s3_credentials_ref(found);
     } else {
-        store->next_try_s = g_get_monotonic_time() / G_USEC_PER_SEC + RENEW_PAUSE_S;
         result = ref_valid_locked(store);
     }
     condition_wake_all(&store->renewed);

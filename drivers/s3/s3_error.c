@@ -216,6 +216,17 @@ s3_error_is_inside(const HttpResponse *response)
     return document && strcmp(xml_get_root(document)->name, "Error") == 0;
 }
 
+/* What to look at in the configuration. */
+static const char *
+find_remedy(const S3Failure *failure)
+{
+    if (s3_error_has_code(failure, "SignatureDoesNotMatch"))
+        return "check secret_access_key";
+    if (s3_error_has_code(failure, "InvalidAccessKeyId"))
+        return "check access_key_id and endpoint";
+    return NULL;
+}
+
 gboolean
 s3_error_set(GError **error, ErrorCode code, const S3Failure *failure, const char *subject)
 {
@@ -225,6 +236,8 @@ s3_error_set(GError **error, ErrorCode code, const S3Failure *failure, const cha
         g_string_append_printf(text, " %s", failure->code);
     if (failure->message)
         g_string_append_printf(text, ": %s", failure->message);
+    if (find_remedy(failure))
+        g_string_append_printf(text, ": %s", find_remedy(failure));
     if (failure->not_xml)
         g_string_append(text, ", and the reply is not XML (is this the right endpoint?)");
     if (failure->request_id)

@@ -241,7 +241,9 @@ learn_expiry(S3 *s3, const S3Request *request, const Attempt *attempt, Repeats *
     gboolean expired = s3_error_has_code(failure, "ExpiredToken") ||
                        s3_error_has_code(failure, "InvalidToken") ||
                        s3_error_has_code(failure, "TokenRefreshRequired") || silent;
-    if (used->credentials || !expired || !attempt->credentials || !attempt->credentials->session_token)
+    const S3Credentials *credentials = attempt->credentials;
+    gboolean temporary = credentials && (credentials->session_token || credentials->expires_s != 0);
+    if (used->credentials || !expired || !temporary)
         return FALSE;
     s3_credential_store_reject(s3->credentials, attempt->credentials);
     used->credentials = TRUE;
