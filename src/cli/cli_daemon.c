@@ -44,7 +44,8 @@ reload(gpointer data, GError **error)
 static gboolean
 make_store(Daemon *daemon, const char *state_dir, GError **error)
 {
-    g_autofree char *staging = g_build_filename(state_dir, "staging", NULL);
+    const char *cache_dir = daemon->settings->cache_dir;
+    g_autofree char *staging = g_build_filename(cache_dir ? cache_dir : state_dir, "staging", NULL);
     g_autofree char *recovery = g_build_filename(state_dir, "recovery", NULL);
     ObjectStoreSettings settings = {.memory_limit_bytes = daemon->settings->memory_limit_bytes,
                                     .staging_dir = staging,
