@@ -117,8 +117,10 @@ test_called_in_by_prefix(ObjectFixture *fixture, gconstpointer keys)
     Pair pair;
     pair_init(&pair, fixture);
     g_autoptr(LoanCall) other = call_in(fixture, "fro", FALSE);
+    g_assert_nonnull(other);
     g_assert_cmpuint(memory_fault_get_count(fixture->base.store, MEMORY_READ_OBJECT), ==, 0);
     g_autoptr(LoanCall) loans = call_in(fixture, "fro", TRUE);
+    g_assert_nonnull(loans);
     delete_objects(fixture, "from");
     pair_finish(&pair, fixture);
 }
@@ -129,6 +131,7 @@ test_copy_while_called_in(ObjectFixture *fixture, gconstpointer keys)
     Pair pair;
     pair_init(&pair, fixture);
     g_autoptr(LoanCall) loans = call_in(fixture, "from", FALSE);
+    g_assert_nonnull(loans);
     copy(pair.from, pair.to);
     delete_objects(fixture, "from");
     pair_finish(&pair, fixture);
@@ -190,6 +193,7 @@ test_source_was_replaced_by_others(ObjectFixture *fixture, gconstpointer keys)
     pair_init(&pair, fixture);
     object_fixture_put(fixture, "from", "theirs", 6);
     g_autoptr(LoanCall) loans = call_in(fixture, "from", FALSE);
+    g_assert_nonnull(loans);
     g_assert_false(object_fixture_flush(pair.to, &error));
     g_assert_error(error, STORAGEFS_ERROR, ERROR_CHANGED);
     g_clear_error(&error);
