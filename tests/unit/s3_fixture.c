@@ -4,7 +4,9 @@
 #include "src/base/lock.h"
 #include "tests/unit/storage_fixture.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MAX_REPLIES 32u
 
@@ -12,6 +14,12 @@ static const S3Reply *script;
 static guint used[MAX_REPLIES];
 static pthread_mutex_t script_mutex = PTHREAD_MUTEX_INITIALIZER;
 static char *home;
+
+static void
+remove_home(void)
+{
+    (void)rmdir(home);
+}
 
 void
 s3_fixture_isolate(void)
@@ -23,6 +31,7 @@ s3_fixture_isolate(void)
     }
     home = g_dir_make_tmp("storagefs-s3-XXXXXX", NULL);
     g_setenv("HOME", home, TRUE);
+    atexit(remove_home);
     g_setenv("AWS_EC2_METADATA_DISABLED", "true", TRUE);
 }
 

@@ -14,8 +14,8 @@ typedef struct {
     guint times;         /* how often it answers; 0: always */
 } S3Reply;
 
-/* Forgets what the environment says of AWS; HOME becomes an empty directory. Before anything else; frees
- * nothing. */
+/* Forgets what the environment says of AWS; HOME becomes an empty directory, which goes at exit if it is
+ * empty again. Before anything else; frees nothing. */
 void s3_fixture_isolate(void);
 /* The directory that is HOME now. */
 const char *s3_fixture_home(void);
