@@ -280,6 +280,25 @@ test_foreign_object_after_doubt_is_a_conflict(ObjectFixture *fixture, gconstpoin
     object_fixture_assert_stored(fixture, "a", "atad", 4);
 }
 
+/* The source of a copy is written and stored before the copy is. */
+static void
+test_copied_range_outlives_its_source(ObjectFixture *fixture, gconstpointer keys)
+{
+    GError *error = NULL;
+    guint64 copied = 0;
+    g_autofree guint8 *data = object_fixture_pattern(1, 300 << 10), *other = object_fixture_pattern(2, 100);
+    object_fixture_put(fixture, "a", data, 300 << 10);
+    FileHandle *from = object_fixture_open(fixture, "a", FALSE);
+    FileHandle *to = object_fixture_open(fixture, "b", TRUE);
+    from->operations->copy_range(from, NULL, 0, to, 0, 300 << 10, &copied, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(copied, ==, 300 << 10);
+    object_fixture_write(from, 0, other, 100);
+    object_fixture_flush_and_close(from);
+    object_fixture_flush_and_close(to);
+    object_fixture_assert_stored(fixture, "b", data, 300 << 10);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -291,6 +310,7 @@ main(int argc, char **argv)
     ADD(metadata_set_during_publication_is_stored);
     ADD(reader_outlives_a_change_of_metadata);
     ADD(writer_waits_for_a_publication_past_its_deadline);
+    ADD(copied_range_outlives_its_source);
     ADD(own_doubtful_creation_is_no_conflict);
     ADD(own_doubtful_replacement_is_no_conflict);
     ADD(own_doubtful_edit_goes_on);

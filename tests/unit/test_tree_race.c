@@ -109,12 +109,50 @@ test_rename_takes_along_who_opens_meanwhile(TreeFixture *fixture, gconstpointer 
     g_assert_false(tree_fixture_has(fixture, "a"));
 }
 
+/* `a` goes before its copy `b` is stored. */
+static void
+copy_and_lose_source(TreeFixture *fixture, gboolean by_rename)
+{
+    GError *error = NULL;
+    guint64 copied = 0;
+    Node *a = NULL, *b = NULL;
+    Node *container = fixture->container;
+    tree_fixture_write(fixture, container, "a", "content");
+    tree_fixture_write(fixture, container, "other", "x");
+    FileHandle *from = tree_fixture_open_file(fixture, container, "a", O_RDONLY, &a);
+    FileHandle *to = tree_fixture_open_file(fixture, container, "b", O_RDWR | O_CREAT, &b);
+    from->operations->copy_range(from, NULL, 0, to, 0, 7, &copied, &error);
+    g_assert_no_error(error);
+    tree_fixture_close_file(fixture, a, from);
+    if (by_rename)
+        tree_rename(fixture->tree, NULL, container, "other", container, "a", 0, &error);
+    else
+        tree_unlink(fixture->tree, NULL, container, "a", &error);
+    g_assert_no_error(error);
+    tree_fixture_close_file(fixture, b, to);
+    tree_fixture_assert_stored(fixture, "b", "content");
+}
+
+static void
+test_copy_outlives_unlinked_source(TreeFixture *fixture, gconstpointer keys)
+{
+    copy_and_lose_source(fixture, FALSE);
+}
+
+static void
+test_copy_outlives_replaced_source(TreeFixture *fixture, gconstpointer keys)
+{
+    copy_and_lose_source(fixture, TRUE);
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
 #define ADD(name)                                                                                            \
     tree_fixture_add("/tree/race/" #name, test_##name, "etags = counter\nconditional_delete = no\n")
+    ADD(copy_outlives_unlinked_source);
+    ADD(copy_outlives_replaced_source);
     ADD(rename_waits_for_the_first_publication);
     ADD(rename_takes_along_who_opens_meanwhile);
     ADD(rename_moves_what_is_published_meanwhile);
