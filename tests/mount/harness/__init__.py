@@ -7,6 +7,7 @@ proxy     the counting and fault-injecting proxy in front of a server
 mount     one storagefs mount: configuration, life, logs
 s3        one container of an S3 server, mounted through the proxy
 fixtures  all of it as pytest fixtures; conftest.py of this folder's parent imports them
+shared    one mount for all tests of a module
 
 Environment: STORAGEFS_BINARY (default build/storagefs of the source tree), STORAGEFS_TEST_ENV ("NAME=value NAME=value",
 shell quoting; added to the environment of the daemon), STORAGEFS_TEST_SERVERS (a directory: servers are shared by all

@@ -1,4 +1,4 @@
-"""Content that repeats from run to run, and comparing what should be equal."""
+"""Content that repeats from run to run, comparing what should be equal, calls that should fail."""
 
 import hashlib
 import os
@@ -6,10 +6,19 @@ import pathlib
 import random
 import stat
 
+import pytest
+
 
 def random_bytes(size, seed=0):
     """The same `size` bytes for the same seed."""
     return random.Random(f"{seed}/{size}").randbytes(size)
+
+
+def fails_with(numbers, call, *arguments, **options):
+    """Fails unless call(*arguments) raises an OSError with this errno, or one of these."""
+    with pytest.raises(OSError) as caught:
+        call(*arguments, **options)
+    assert caught.value.errno in (numbers if isinstance(numbers, tuple) else (numbers,)), caught.value
 
 
 def checksum(path):

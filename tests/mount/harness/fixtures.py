@@ -64,8 +64,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         _wanted_servers.update(SERVER_FIXTURES[name] for name in getattr(item, "fixturenames", ()) if name in SERVER_FIXTURES)
         parameters = getattr(getattr(item, "callspec", None), "params", {})
-        server, _ = STORAGE_KINDS.get(str(parameters.get("each_storage")), (None, False))
-        _wanted_servers.update({server} - {None})
+        kinds = {str(parameters.get(name)).partition("-")[0] for name in ("each_storage", "shared_storage")}
+        _wanted_servers.update(kinds & set(SERVER_FIXTURES.values()))
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
