@@ -115,7 +115,9 @@ perform_with_header(const Conditional *write, Call *call, HttpResponse *out, GEr
     S3Request *request = write->request;
     S3Quotes quotes = s3_learned_get_quotes(s3->learned);
     g_autoptr(GError) why = NULL;
-    add_header(write, quotes != S3_QUOTES_NO);
+    gboolean bare = quotes == S3_QUOTES_NO || (quotes == S3_QUOTES_UNKNOWN && write->kind == S3_WRITE_PUT &&
+                                               s3->options->preset->bare_etags);
+    add_header(write, !bare);
     if (s3_request_perform(s3, request, call, out, &why))
         return TRUE;
     gboolean refused = is_refused_condition(request);

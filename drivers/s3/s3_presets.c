@@ -29,6 +29,7 @@ static const S3Preset presets[] = {
      .region = "default",
      .list_version = 1,
      .conditions = S3_CONDITIONS_PUT,
+     .bare_etags = TRUE,
      .dashes_underscores = TRUE},
     {.name = "outscale",
      .endpoint = "https://oos.{region}.outscale.com",

@@ -55,6 +55,7 @@ typedef struct {
     guint64 minimum_part_bytes, maximum_copy_bytes; /* 0: 5 MiB, 5 GiB */
     gboolean equal_parts;
     gboolean strict_keys;              /* refuses "//", "." and ".." parts */
+    gboolean bare_etags;               /* a PUT takes If-Match without quotes; old releases only so */
     gboolean dashes_underscores;       /* metadata names come back with '_' turned into '-' */
     const char *if_absent_header;      /* instead of If-None-Match: *, or NULL */
     const char *copy_if_absent_header; /* on CopyObject, or NULL where it has none */
