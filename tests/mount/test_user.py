@@ -21,7 +21,10 @@ create_containers = box
 """
 
 # In namespaces of its own: a device that everybody may open, a fuse.conf that allows nothing, and no process that stays.
+# The root of a chroot is no mount point that could be made private; there everything has to be private already.
 PREPARE = """
+mount --make-rprivate / 2>/dev/null || ! grep -q shared: /proc/self/mountinfo
+mount -t proc proc /proc
 mount -t tmpfs tmpfs "$1"
 mknod -m 666 "$1/fuse" c 10 229 && mount --bind "$1/fuse" /dev/fuse
 : >"$1/fuse.conf" && mount --bind "$1/fuse.conf" /etc/fuse.conf
@@ -42,8 +45,8 @@ def as_user(storagefs_binary):
 
     def as_user_run(script, **options):
         """Runs a shell script as nobody in an own home, whose configuration is CONFIGURATION; `mnt` is there."""
-        return run("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-ec", PREPARE, "prepare",
-                   home, storagefs_binary, CONFIGURATION, script, **options)
+        return run("unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "unchanged", "sh", "-ec", PREPARE,
+                   "prepare", home, storagefs_binary, CONFIGURATION, script, **options)
 
     yield as_user_run
     shutil.rmtree(home)
