@@ -15,6 +15,7 @@ typedef struct {
     char *container, *key;
     ObjectVersionPlace base; /* etag: the condition */
     gboolean is_new;
+    gboolean uses_begun; /* some of what was sent while writing went on is committed */
     unsigned explicit_attributes;
     char *content_type;
     Metadata *metadata; /* to be stored */
@@ -333,6 +334,7 @@ store_once(Publication *p, GError **error)
     g_auto(UploadPlan) plan = {0};
     if (!stream_upload_settle(p->file, p->call, error) || !make_plan(p, &plan, error))
         return FALSE;
+    p->uses_begun = plan.uses_sent;
     if (plan.uses_sent)
         return store_by_begun_upload(p, &plan, error);
     stream_upload_abandon(p->file);
@@ -413,10 +415,9 @@ publication_store(ObjectFile *file, Call *call, PublicationResult *result, GErro
     }
     publication_init(&p, file, call, result, TRUE);
     g_autoptr(GError) local_error = NULL;
-    gboolean had_begun = stream_upload_has_begun(file);
     gboolean ok = store_once(&p, &local_error);
     /* The service forgot an upload that took long: everything is still here. */
-    if (!ok && had_begun && !result->content_stored && error_is(local_error, ERROR_NOT_FOUND)) {
+    if (!ok && p.uses_begun && !result->content_stored && error_is(local_error, ERROR_NOT_FOUND)) {
         g_clear_error(&local_error);
         ok = store_once(&p, &local_error);
     }
