@@ -20,7 +20,7 @@ typedef struct {
 struct Call {
     atomic_uint references;
     atomic_bool cancelled;
-    gint64 deadline_us;
+    gint64 deadline_us, patience_us;
     guint64 number;
     Call *parent; /* NULL, or a reference */
     guint parent_wake_id;
@@ -48,6 +48,7 @@ call_new(gint64 timeout_us)
     atomic_init(&call->references, 1);
     atomic_init(&call->cancelled, FALSE);
     call->deadline_us = deadline_after(timeout_us);
+    call->patience_us = MAX(timeout_us, 0);
     call->number = atomic_fetch_add_explicit(&last_number, 1, memory_order_relaxed) + 1;
     lock_init(&call->lock);
     condition_init(&call->changed);
@@ -87,6 +88,8 @@ static void
 follow(Call *child, Call *parent)
 {
     child->parent = call_ref(parent);
+    if (parent)
+        child->patience_us = parent->patience_us;
     child->parent_wake_id = call_add_wake(parent, cancel_child, child);
 }
 
@@ -148,6 +151,12 @@ call_get_remaining_us(Call *call)
     if (!call || !call->deadline_us)
         return G_MAXINT64;
     return MAX(call->deadline_us - g_get_monotonic_time(), 0);
+}
+
+gint64
+call_get_patience_us(Call *call)
+{
+    return call ? call->patience_us : 0;
 }
 
 guint64

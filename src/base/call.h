@@ -19,7 +19,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Call, call_unref)
 /* A call that ends with `parent` (cancellation and deadline, whichever deadline is earlier). */
 Call *call_new_child(Call *parent, gint64 timeout_us);
 /* A call that is cancelled with `parent` but has no deadline: for work of many requests, each of which gets
- * the storage's whole time. */
+ * the storage's whole time, and may stand still no longer than the parent had. */
 Call *call_new_without_deadline(Call *parent);
 
 /* Marks the call cancelled and runs every wake function. From any thread, any number of times. */
@@ -28,6 +28,9 @@ gboolean call_is_cancelled(Call *call);
 
 /* Monotonic microseconds; 0 when there is no deadline. */
 gint64 call_get_deadline_us(Call *call);
+/* How long one request may stand still: the timeout that the call, or the first of its parents, was made
+ * with; 0 when that had none. */
+gint64 call_get_patience_us(Call *call);
 /* Never negative; G_MAXINT64 when there is no deadline. */
 gint64 call_get_remaining_us(Call *call);
 /* Process-wide unique number for log lines; 0 for NULL. */

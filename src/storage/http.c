@@ -193,6 +193,13 @@ get_origin(const char *url)
     return g_strdup_printf("%.*s%.*s", (int)(host - url), url, (int)(length_bytes - skipped), host + skipped);
 }
 
+static gint64
+get_stall_limit_us(HttpClient *client, Call *call)
+{
+    gint64 own_us = http_client_get_stall_timeout_us(client), patience_us = call_get_patience_us(call);
+    return own_us == 0 || patience_us == 0 ? MAX(own_us, patience_us) : MIN(own_us, patience_us);
+}
+
 gboolean
 http_perform(HttpClient *client, const HttpRequest *request, Call *call, HttpResponse *out, GError **error)
 {
@@ -209,7 +216,7 @@ http_perform(HttpClient *client, const HttpRequest *request, Call *call, HttpRes
     HttpCounters done = {0};
     gboolean good = http_transfer_begin(&transfer, request, connection->easy, error);
     if (good) {
-        good = run(connection, &transfer, http_client_get_stall_timeout_us(client), call, error);
+        good = run(connection, &transfer, get_stall_limit_us(client, call), call, error);
         done = count(&transfer, !good);
         if (good)
             hand_over(&transfer, out);

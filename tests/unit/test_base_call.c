@@ -50,6 +50,24 @@ test_null_never_ends(void)
 }
 
 static void
+test_patience(void)
+{
+    g_autoptr(Call) none = call_new(0);
+    g_autoptr(Call) hour = call_new(HOUR_US);
+    g_autoptr(Call) child = call_new_child(hour, 1);
+    g_autoptr(Call) long_call = call_new_without_deadline(hour);
+    g_autoptr(Call) part = call_new_child(long_call, 0);
+    g_autoptr(Call) orphan = call_new_without_deadline(NULL);
+    g_assert_cmpint(call_get_patience_us(NULL), ==, 0);
+    g_assert_cmpint(call_get_patience_us(none), ==, 0);
+    g_assert_cmpint(call_get_patience_us(orphan), ==, 0);
+    g_assert_cmpint(call_get_patience_us(hour), ==, HOUR_US);
+    g_assert_cmpint(call_get_patience_us(child), ==, HOUR_US);
+    g_assert_cmpint(call_get_deadline_us(part), ==, 0);
+    g_assert_cmpint(call_get_patience_us(part), ==, HOUR_US);
+}
+
+static void
 test_deadline(void)
 {
     g_autoptr(Call) none = call_new(0);
@@ -229,6 +247,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/call/null", test_null_never_ends);
+    g_test_add_func("/call/patience", test_patience);
     g_test_add_func("/call/deadline", test_deadline);
     g_test_add_func("/call/sleep", test_sleep_ends_at_the_deadline);
     g_test_add_func("/call/cancel-wakes", test_cancel_wakes_sleepers);

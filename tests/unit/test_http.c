@@ -463,6 +463,18 @@ test_stall_ends_the_wait(Fixture *fixture, gconstpointer data)
     assert_fails(fixture, "GET", "/hang", (HttpRequest){0}, ERROR_TIMEOUT);
 }
 
+/* A call without a deadline of its own waits no longer for one request than what it was made for. */
+static void
+test_patience_ends_the_wait(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(Call) parent = call_new(200 * 1000);
+    g_autoptr(Call) call = call_new_without_deadline(parent);
+    g_auto(HttpResponse) response = {0};
+    g_autoptr(GError) error = NULL;
+    g_assert_false(perform(fixture, "GET", "/hang", (HttpRequest){0}, call, &response, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_TIMEOUT);
+}
+
 static void *
 perform_many(void *data)
 {
@@ -539,6 +551,7 @@ main(int argc, char **argv)
     g_test_add("/http/cancel-ends-the-wait", Fixture, "patient", set_up, test_cancel_ends_the_wait,
                tear_down);
     g_test_add("/http/stall-ends-the-wait", Fixture, "stall", set_up, test_stall_ends_the_wait, tear_down);
+    g_test_add("/http/patience-ends-the-wait", Fixture, NULL, set_up, test_patience_ends_the_wait, tear_down);
     g_test_add_func("/http/bad-settings", test_bad_settings);
     return g_test_run();
 }
