@@ -213,21 +213,34 @@ extent_map_slice(const ExtentMap *map, guint64 offset, guint64 length_bytes, Ext
     return TRUE;
 }
 
-void
-extent_map_mark_local(ExtentMap *map, guint64 offset, guint64 length_bytes)
+/* Bytes that are in a version change their place between it and the staging file. */
+static void
+change_kind(ExtentMap *map, guint64 offset, guint64 length_bytes, ExtentKind before, ExtentKind after)
 {
     guint64 end = offset + length_bytes;
     Extent part;
     while (offset < end && extent_map_slice(map, offset, end - offset, &part)) {
         offset = end_of(&part);
-        if (part.kind != EXTENT_VERSION)
+        if (part.kind != before || part.version == NULL)
             continue;
         /* The range that lent the version goes. */
         object_version_ref(part.version);
-        part.kind = EXTENT_LOCAL;
+        part.kind = after;
         extent_map_set(map, &part);
         object_version_unref(part.version);
     }
+}
+
+void
+extent_map_mark_local(ExtentMap *map, guint64 offset, guint64 length_bytes)
+{
+    change_kind(map, offset, length_bytes, EXTENT_VERSION, EXTENT_LOCAL);
+}
+
+void
+extent_map_unmark_local(ExtentMap *map, guint64 offset, guint64 length_bytes)
+{
+    change_kind(map, offset, length_bytes, EXTENT_LOCAL, EXTENT_VERSION);
 }
 
 void

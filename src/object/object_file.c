@@ -210,6 +210,32 @@ object_file_touch_locked(ObjectFile *file)
     file->explicit_attributes &= ~(unsigned)FILE_SET_TIMES;
 }
 
+static gboolean
+has_local_locked(ObjectFile *file, guint64 offset, guint64 end)
+{
+    Extent extent;
+    while (extent_map_slice(file->extents, offset, end - offset, &extent)) {
+        if (extent.kind == EXTENT_LOCAL)
+            return TRUE;
+        offset += extent.length_bytes;
+    }
+    return FALSE;
+}
+
+void
+object_file_note_torn_locked(ObjectFile *file, guint64 offset, guint64 length_bytes)
+{
+    guint64 end = offset + length_bytes;
+    /* A dropped file's versions are gone: torn bytes are better than none. */
+    if (file->dropped)
+        return;
+    extent_map_unmark_local(file->extents, offset, length_bytes);
+    if (!has_local_locked(file, offset, end))
+        return;
+    object_file_touch_locked(file);
+    stream_upload_note_change_locked(file, offset, end);
+}
+
 StagingFile *
 object_file_prepare_staging(ObjectFile *file)
 {

@@ -156,6 +156,8 @@ copy_once(Copy *copy, Call *call, guint64 *out_copied_bytes, GError **error)
         stream_upload_note_change_locked(to, copy->to_offset, copy->to_offset + *out_copied_bytes);
     } else if (ok) {
         *out_copied_bytes = 0;
+    } else {
+        object_file_note_torn_locked(to, copy->to_offset, copy->length_bytes);
     }
     object_file_end_change_locked(to);
     lock_release(&to->lock);

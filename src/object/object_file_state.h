@@ -82,6 +82,10 @@ gboolean object_file_begin_change(ObjectFile *file, Call *call, GError **error);
 /* Both with the lock held: marks content as changed now; ends the change. */
 void object_file_touch_locked(ObjectFile *file) REQUIRES(file->lock);
 void object_file_end_change_locked(ObjectFile *file) REQUIRES(file->lock);
+/* A change of this range failed: the staging file may have some of its bytes. Clean bytes come from their
+ * version again; what was written before counts as changed. Under the token, with the lock held. */
+void object_file_note_torn_locked(ObjectFile *file, guint64 offset, guint64 length_bytes)
+    REQUIRES(file->lock);
 /* TRUE when what failed with CHANGED met a version that this mount has replaced: it begins again with what is
  * there now. The caller has no token. Blocks: until no change and no publication runs. */
 gboolean object_file_was_republished(ObjectFile *file, Call *call, guint64 generation);

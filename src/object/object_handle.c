@@ -181,11 +181,14 @@ handle_write(FileHandle *handle, Call *call, guint64 offset, const void *data, g
         return FALSE;
     if (offset == FILE_HANDLE_APPEND)
         offset = extent_map_get_size(file->extents);
-    gboolean ok = object_file_check_size(file, offset, length_bytes, error);
-    if (ok)
+    gboolean fits = object_file_check_size(file, offset, length_bytes, error);
+    if (fits)
         stream_upload_prepare(file);
-    ok = ok && staging_file_write(object_file_prepare_staging(file), offset, data, length_bytes, error);
+    gboolean ok =
+        fits && staging_file_write(object_file_prepare_staging(file), offset, data, length_bytes, error);
     lock_acquire(&file->lock);
+    if (fits && !ok)
+        object_file_note_torn_locked(file, offset, length_bytes);
     if (ok && length_bytes > 0) {
         extent_map_set(file->extents, &(Extent){offset, length_bytes, EXTENT_LOCAL, NULL, 0});
         object_file_touch_locked(file);

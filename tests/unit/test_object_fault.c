@@ -3,8 +3,10 @@
 #include "src/base/error.h"
 #include "tests/unit/object_fixture.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define KIB 1024u
 #define SIZE (400 * KIB)
@@ -238,6 +240,96 @@ test_full_disk(ObjectFixture *fixture, gconstpointer keys)
     object_fixture_assert_stored(fixture, "a", data, size);
 }
 
+/* Files have at most so many bytes, as on a file system that is full: a longer write is carried out in part.
+ */
+static void
+limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+    signal(SIGXFSZ, SIG_IGN);
+    g_assert_cmpint(getrlimit(RLIMIT_FSIZE, &limit), ==, 0);
+    limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
+    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &limit), ==, 0);
+}
+
+/* The next publication stores what is read, and both are what was there before with this change. */
+static void
+check_untorn(ObjectFixture *fixture, FileHandle *handle, guint8 *data)
+{
+    memset(data + 390 * KIB, 'x', 100);
+    object_fixture_write(handle, 390 * KIB, data + 390 * KIB, 100);
+    object_fixture_flush_and_close(handle);
+    object_fixture_assert_stored(fixture, "a", data, SIZE);
+}
+
+static void
+assert_reads(FileHandle *handle, const guint8 *data, gsize length_bytes)
+{
+    g_autoptr(GBytes) bytes = object_fixture_read(handle, 0, length_bytes);
+    g_assert_cmpmem(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), data, length_bytes);
+}
+
+static void
+test_torn_write(ObjectFixture *fixture, gconstpointer keys)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree guint8 *before = object_fixture_pattern(1, SIZE), *after = object_fixture_pattern(2, SIZE);
+    FileHandle *handle = object_fixture_open(fixture, "a", TRUE);
+    object_fixture_write(handle, 0, before, SIZE);
+    g_assert_true(object_fixture_flush(handle, NULL));
+    limit_files(100 * KIB);
+    g_assert_false(handle->operations->write(handle, NULL, 0, after, 200 * KIB, &error));
+    limit_files(RLIM_INFINITY);
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_TOO_LARGE);
+    assert_reads(handle, before, SIZE);
+    check_untorn(fixture, handle, before);
+}
+
+static void
+test_torn_copy(ObjectFixture *fixture, gconstpointer keys)
+{
+    g_autoptr(GError) error = NULL;
+    guint64 copied = 0;
+    g_autofree guint8 *before = object_fixture_pattern(1, SIZE), *after = object_fixture_pattern(2, SIZE);
+    FileHandle *handle = object_fixture_open(fixture, "a", TRUE);
+    FileHandle *from = object_fixture_open(fixture, "b", TRUE);
+    object_fixture_write(handle, 0, before, SIZE);
+    g_assert_true(object_fixture_flush(handle, NULL));
+    object_fixture_write(from, 0, after, SIZE);
+    limit_files(100 * KIB);
+    g_assert_false(handle->operations->copy_range(from, NULL, 0, handle, 0, 200 * KIB, &copied, &error));
+    limit_files(RLIM_INFINITY);
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_TOO_LARGE);
+    assert_reads(handle, before, SIZE);
+    check_untorn(fixture, handle, before);
+    object_fixture_flush_and_close(from);
+}
+
+static guint64
+get_sent_bytes(ObjectFixture *fixture)
+{
+    g_autoptr(GPtrArray) list = object_store_list_uploads(fixture->store);
+    return list->len > 0 ? ((UploadStatus *)g_ptr_array_index(list, 0))->sent_bytes : 0;
+}
+
+/* Bytes that nobody has stored yet are what the parts that went out while writing must agree with. */
+static void
+test_torn_stream(ObjectFixture *fixture, gconstpointer keys)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree guint8 *data = object_fixture_pattern(1, SIZE), *after = object_fixture_pattern(2, SIZE);
+    FileHandle *handle = object_fixture_open(fixture, "a", TRUE);
+    object_fixture_write_forward(handle, data, SIZE, 20 * KIB);
+    while (get_sent_bytes(fixture) < 5 * 64 * KIB)
+        g_thread_yield();
+    limit_files(100 * KIB);
+    g_assert_false(handle->operations->write(handle, NULL, 0, after, 200 * KIB, &error));
+    limit_files(RLIM_INFINITY);
+    g_autoptr(GBytes) bytes = object_fixture_read(handle, 0, SIZE);
+    object_fixture_flush_and_close(handle);
+    object_fixture_assert_stored(fixture, "a", g_bytes_get_data(bytes, NULL), SIZE);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -252,5 +344,8 @@ main(int argc, char **argv)
                        OBJECT_FIXTURE_KEYS "copy_checks_source = no\nconditional_commit = no\n");
     object_fixture_add("/object/fault/read", test_read, NULL);
     object_fixture_add("/object/fault/staging", test_full_disk, NULL);
+    object_fixture_add("/object/fault/torn-write", test_torn_write, NULL);
+    object_fixture_add("/object/fault/torn-copy", test_torn_copy, NULL);
+    object_fixture_add("/object/fault/torn-stream", test_torn_stream, NULL);
     return g_test_run();
 }
