@@ -40,6 +40,8 @@ run() {
         root=$1 shared=$2
         shift 2
         IFS=:
+        # A copy of a mount here would keep its daemon alive after the mount itself has ended.
+        umount --all --lazy --types fuse.storagefs || true
         for directory in /proc /sys /dev /tmp $shared; do
             [ -d "$root$directory" ] || mkdir -p "$root$directory"
             mount --rbind "$directory" "$root$directory"
