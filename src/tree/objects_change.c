@@ -8,13 +8,20 @@
 #include <limits.h>
 #include <string.h>
 
+#define MAXIMUM_ATTEMPTS 4u
+
+/* Another one may linger by this name still, when ours was made or moved here just then: its object was
+ * replaced by ours. */
 static void
-linger_locked(Node *node)
+linger_locked(Tree *tree, Node *node) REQUIRES(tree->lock)
 {
     Node *parent = node->parent;
     if (parent->folder->lingering == NULL)
         parent->folder->lingering = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    Node *earlier = g_hash_table_lookup(parent->folder->lingering, node->name);
     g_hash_table_insert(parent->folder->lingering, g_strdup(node->name), tree_core_hold_locked(node));
+    if (earlier != NULL)
+        tree_core_drop_locked(tree, earlier);
 }
 
 /* Deletes exactly the version that was unlinked: what others put there since is theirs. */
@@ -164,22 +171,36 @@ objects_finish_lingering(Tree *tree, Call *call, Node *directory, GError **error
     return TRUE;
 }
 
+/* What the name was found as may have gone, or been replaced, while requests were under way. */
+static gboolean
+check_attached_locked(Node *node, GError **error)
+{
+    if (!(node->flags & NODE_DETACHED))
+        return TRUE;
+    gboolean gone = (node->flags & NODE_UNLINKED) != 0;
+    g_set_error(error, STORAGEFS_ERROR, gone ? ERROR_NOT_FOUND : ERROR_CHANGED, "%s was %s meanwhile",
+                node->name, gone ? "removed" : "replaced");
+    return FALSE;
+}
+
 /* Open: hidden now, deleted at the last close. Dropping the file waits for a publication that runs, which
  * tells the Node about itself: without the lock. */
 static gboolean
-unlink_open(Tree *tree, Node *node)
+unlink_open(Tree *tree, Node *node, gboolean *out_open, GError **error)
 {
+    g_autoptr(ObjectFile) file = NULL;
     lock_acquire(&tree->lock);
-    g_autoptr(ObjectFile) file =
-        node->kind == NODE_FILE && node->file != NULL ? object_file_ref(node->file) : NULL;
-    if (file != NULL) {
-        linger_locked(node);
+    gboolean ok = check_attached_locked(node, error);
+    if (ok && node->kind == NODE_FILE && node->file != NULL) {
+        file = object_file_ref(node->file);
+        linger_locked(tree, node);
         objects_vanished_locked(tree, node->parent, node->name);
     }
     lock_release(&tree->lock);
     if (file != NULL)
         object_file_drop(file);
-    return file != NULL;
+    *out_open = file != NULL;
+    return ok;
 }
 
 static gboolean
@@ -193,7 +214,10 @@ unlink_node(Tree *tree, Call *call, Node *node, GError **error)
     lock_release(&tree->lock);
     if (!ok || !objects_keep_folder(tree, call, node->parent, place.key, error))
         return FALSE;
-    if (unlink_open(tree, node))
+    gboolean was_open = FALSE;
+    if (!unlink_open(tree, node, &was_open, error))
+        return FALSE;
+    if (was_open)
         return TRUE;
     g_autoptr(LoanCall) loans = objects_call_in_loans(tree, call, &place, error);
     if (loans == NULL || !storage_delete_object(place.storage, call, place.container, place.key, NULL, error))
@@ -223,15 +247,33 @@ objects_find(Tree *tree, Call *call, Node *parent, const char *name, Node **out_
     return TRUE;
 }
 
-gboolean
-objects_unlink(Tree *tree, Call *call, Node *parent, const char *name, GError **error)
+static gboolean
+unlink_once(Tree *tree, Call *call, Node *parent, const char *name, GError **error)
 {
     Node *node = NULL;
-    if (!tree_core_check_writable(tree, parent, error) ||
-        !objects_find(tree, call, parent, name, &node, error))
+    if (!objects_find(tree, call, parent, name, &node, error))
         return FALSE;
     gboolean ok = unlink_node(tree, call, node, error);
     tree_node_unref(tree, node);
+    return ok;
+}
+
+/* A name that is replaced meanwhile is removed as what it is now. */
+gboolean
+objects_unlink(Tree *tree, Call *call, Node *parent, const char *name, GError **error)
+{
+    if (!tree_core_check_writable(tree, parent, error))
+        return FALSE;
+    g_autoptr(GError) failure = NULL;
+    gboolean ok = FALSE;
+    for (guint attempt = 0; !ok && attempt < MAXIMUM_ATTEMPTS; attempt++) {
+        g_clear_error(&failure);
+        ok = unlink_once(tree, call, parent, name, &failure);
+        if (!ok && !error_is(failure, ERROR_CHANGED))
+            break;
+    }
+    if (!ok)
+        g_propagate_error(error, g_steal_pointer(&failure));
     tree_core_flush(tree);
     return ok;
 }

@@ -145,6 +145,51 @@ test_copy_outlives_replaced_source(TreeFixture *fixture, gconstpointer keys)
     copy_and_lose_source(fixture, TRUE);
 }
 
+static gpointer
+run_unlink(gpointer data)
+{
+    Other *other = data;
+    Node *directory = tree_fixture_lookup(other->fixture, other->fixture->container, "d");
+    other->ok = tree_unlink(other->fixture->tree, NULL, directory, other->from, &other->error);
+    tree_fixture_forget(other->fixture, directory);
+    return NULL;
+}
+
+/* d/a is unlinked while it is open and `first` is under way to unlink it too. */
+static void
+unlink_twice(TreeFixture *fixture, Node *directory, Other *first)
+{
+    const MemoryFault block = {.operation = MEMORY_LIST_OBJECTS, .times = 1, .blocks = TRUE};
+    g_autoptr(GError) error = NULL;
+    memory_fault_add(fixture->memory, &block);
+    GThread *unlinking = g_thread_new("unlink", run_unlink, first);
+    g_assert_true(memory_fault_wait_blocked(fixture->memory, 1, PATIENCE_US));
+    tree_unlink(fixture->tree, NULL, directory, "a", &error);
+    g_assert_no_error(error);
+    memory_fault_clear(fixture->memory);
+    g_thread_join(unlinking);
+}
+
+static void
+test_only_one_unlinks_an_open_name(TreeFixture *fixture, gconstpointer keys)
+{
+    Other first = {.fixture = fixture, .from = "a"};
+    Node *node = NULL;
+    TreeStatistics statistics;
+    /* A directory without a marker: before its last object goes, requests keep it. */
+    tree_fixture_store(fixture, "d/a", "content", NULL);
+    Node *directory = tree_fixture_lookup(fixture, fixture->container, "d");
+    FileHandle *handle = tree_fixture_open_file(fixture, directory, "a", O_RDWR, &node);
+    unlink_twice(fixture, directory, &first);
+    tree_fixture_assert_code(first.ok, first.error, ERROR_NOT_FOUND);
+    tree_fixture_close_file(fixture, node, handle);
+    tree_fixture_forget(fixture, directory);
+    g_assert_false(tree_fixture_has(fixture, "d/a"));
+    /* s and s/c: nothing below is held any more. */
+    tree_get_statistics(fixture->tree, &statistics);
+    g_assert_cmpuint(statistics.nodes, ==, 2);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -153,6 +198,8 @@ main(int argc, char **argv)
     tree_fixture_add("/tree/race/" #name, test_##name, "etags = counter\nconditional_delete = no\n")
     ADD(copy_outlives_unlinked_source);
     ADD(copy_outlives_replaced_source);
+    tree_fixture_add("/tree/race/only_one_unlinks_an_open_name", test_only_one_unlinks_an_open_name,
+                     TREE_FIXTURE_FRESH "folders = yes\n");
     ADD(rename_waits_for_the_first_publication);
     ADD(rename_takes_along_who_opens_meanwhile);
     ADD(rename_moves_what_is_published_meanwhile);
