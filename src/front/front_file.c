@@ -235,7 +235,10 @@ front_file_release(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *
     FileHandle *handle = front_handle_of(info);
     if (handle->operations->is_idle(handle)) {
         Front *front = front_of(request);
-        front_handles_release(front, NULL, front_node_of(front, inode), handle);
+        Node *node = front_node_of(front, inode);
+        /* Whoever unlinks it at this moment makes this close delete its object: never without a deadline. */
+        g_autoptr(Call) call = tree_new_call(front->tree, node);
+        front_handles_release(front, call, node, handle);
         front_reply_ok(request);
         return;
     }

@@ -305,7 +305,9 @@ handle_is_idle(FileHandle *handle)
 {
     ObjectFile *file = of(handle)->file;
     lock_acquire(&file->lock);
-    gboolean idle = !file->publishing && !file->changing && !object_file_needs_publication_locked(file);
+    /* The last close of a file whose name is gone deletes its object. */
+    gboolean idle =
+        !file->publishing && !file->changing && !file->dropped && !object_file_needs_publication_locked(file);
     lock_release(&file->lock);
     return idle;
 }

@@ -190,6 +190,23 @@ test_only_one_unlinks_an_open_name(TreeFixture *fixture, gconstpointer keys)
     g_assert_cmpuint(statistics.nodes, ==, 2);
 }
 
+/* The front runs what is idle on a thread that must not wait. */
+static void
+test_close_of_an_unlinked_file_is_not_idle(TreeFixture *fixture, gconstpointer keys)
+{
+    Node *node = NULL;
+    GError *error = NULL;
+    tree_fixture_write(fixture, fixture->container, "a", "content");
+    FileHandle *handle = tree_fixture_open_file(fixture, fixture->container, "a", O_RDONLY, &node);
+    g_assert_true(handle->operations->is_idle(handle));
+    tree_unlink(fixture->tree, NULL, fixture->container, "a", &error);
+    g_assert_no_error(error);
+    g_assert_true(tree_fixture_has(fixture, "a"));
+    g_assert_false(handle->operations->is_idle(handle));
+    tree_fixture_close_file(fixture, node, handle);
+    g_assert_false(tree_fixture_has(fixture, "a"));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -198,6 +215,7 @@ main(int argc, char **argv)
     tree_fixture_add("/tree/race/" #name, test_##name, "etags = counter\nconditional_delete = no\n")
     ADD(copy_outlives_unlinked_source);
     ADD(copy_outlives_replaced_source);
+    ADD(close_of_an_unlinked_file_is_not_idle);
     tree_fixture_add("/tree/race/only_one_unlinks_an_open_name", test_only_one_unlinks_an_open_name,
                      TREE_FIXTURE_FRESH "folders = yes\n");
     ADD(rename_waits_for_the_first_publication);
