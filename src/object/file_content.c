@@ -100,23 +100,58 @@ stage_range(ObjectFile *file, Call *call, guint64 offset, guint64 end, const Obj
 }
 
 static gboolean
-stage(ObjectFile *file, Call *call, guint64 offset, guint64 length_bytes, const ObjectVersion *version,
-      GError **error)
+reserve(ObjectFile *file, Call *call, guint64 offset, guint64 length_bytes, const ObjectVersion *version,
+        gsize *out_bytes, GError **error)
 {
-    MemoryBudget *budget = file->store->budget;
     Extent first;
+    *out_bytes = 0;
     if (!find_remote(file, offset, offset + length_bytes, version, &first))
         return TRUE;
     object_version_unref(first.version);
-    gsize charged = (gsize)MIN(length_bytes, STAGE_BYTES);
-    object_file_prepare_staging(file);
-    if (!memory_budget_take(budget, call, charged, error))
+    gsize wanted = (gsize)MIN(length_bytes, STAGE_BYTES);
+    if (!memory_budget_take(file->store->budget, call, wanted, error))
         return FALSE;
-    guint8 *buffer = g_malloc(charged);
+    *out_bytes = wanted;
+    return TRUE;
+}
+
+static gboolean
+stage_reserved(ObjectFile *file, Call *call, guint64 offset, guint64 length_bytes,
+               const ObjectVersion *version, gsize reserved_bytes, GError **error)
+{
+    if (reserved_bytes == 0)
+        return TRUE;
+    object_file_prepare_staging(file);
+    guint8 *buffer = g_malloc(reserved_bytes);
     gboolean ok = stage_range(file, call, offset, offset + length_bytes, version, buffer, error);
     g_free(buffer);
-    memory_budget_give(budget, charged);
     return ok;
+}
+
+static gboolean
+stage(ObjectFile *file, Call *call, guint64 offset, guint64 length_bytes, const ObjectVersion *version,
+      GError **error)
+{
+    gsize reserved_bytes;
+    if (!reserve(file, call, offset, length_bytes, version, &reserved_bytes, error))
+        return FALSE;
+    gboolean ok = stage_reserved(file, call, offset, length_bytes, version, reserved_bytes, error);
+    memory_budget_give(file->store->budget, reserved_bytes);
+    return ok;
+}
+
+gboolean
+file_content_reserve(ObjectFile *file, Call *call, guint64 offset, guint64 length_bytes, gsize *out_bytes,
+                     GError **error)
+{
+    return reserve(file, call, offset, length_bytes, NULL, out_bytes, error);
+}
+
+gboolean
+file_content_stage_reserved(ObjectFile *file, Call *call, guint64 offset, guint64 length_bytes,
+                            gsize reserved_bytes, GError **error)
+{
+    return stage_reserved(file, call, offset, length_bytes, NULL, reserved_bytes, error);
 }
 
 gboolean

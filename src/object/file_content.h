@@ -14,6 +14,13 @@ gboolean file_content_read(ObjectFile *file, Call *call, guint64 offset, void *b
  * Blocks: yes. */
 gboolean file_content_stage(ObjectFile *file, Call *call, guint64 offset, guint64 length_bytes,
                             GError **error);
+/* The same in two steps, for tasks of a lane, which must not wait for memory that tasks behind them give
+ * back. reserve: takes what the range needs of the store's budget, 0 when nothing of it is only remote; the
+ * caller gives it back. Blocks: yes. Fails: NO_RESOURCES, CANCELLED. stage_reserved: with so much. */
+gboolean file_content_reserve(ObjectFile *file, Call *call, guint64 offset, guint64 length_bytes,
+                              gsize *out_bytes, GError **error);
+gboolean file_content_stage_reserved(ObjectFile *file, Call *call, guint64 offset, guint64 length_bytes,
+                                     gsize reserved_bytes, GError **error);
 
 /* The same for all that is only in this version. */
 gboolean file_content_stage_version(ObjectFile *file, Call *call, const ObjectVersion *version,

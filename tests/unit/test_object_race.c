@@ -1,5 +1,6 @@
 /* What happens while a publication or the last close of the same object is under way. */
 #include "src/base/error.h"
+#include "src/object/object_store_private.h"
 #include "tests/unit/object_fixture.h"
 
 #include <fcntl.h>
@@ -299,6 +300,47 @@ test_copied_range_outlives_its_source(ObjectFixture *fixture, gconstpointer keys
     object_fixture_assert_stored(fixture, "b", data, 300 << 10);
 }
 
+typedef struct {
+    MemoryBudget *budget;
+    guint64 bytes;
+    gint given; /* atomic */
+} Holder;
+
+static void
+give(gpointer data)
+{
+    Holder *holder = data;
+    memory_budget_give(holder->budget, holder->bytes);
+    g_atomic_int_set(&holder->given, TRUE);
+}
+
+/* As a fetch ahead of a reader, whose block has its memory before the lane has a thread for it. */
+static void
+test_memory_comes_back_by_the_lane(ObjectFixture *fixture, gconstpointer keys)
+{
+    gint64 end_us = g_get_monotonic_time() + PATIENCE_US;
+    gsize size = 400 << 10;
+    MemoryBudget *budget = fixture->store->budget;
+    Holder holder = {budget, memory_budget_get_limit(budget), FALSE};
+    g_autofree guint8 *data = object_fixture_pattern(1, size);
+    object_fixture_put(fixture, "a", data, size);
+    FileHandle *handle = object_fixture_open(fixture, "a", FALSE);
+    object_fixture_write(handle, 150 << 10, "edited", 6);
+    memcpy(data + (150 << 10), "edited", 6);
+    g_assert_true(memory_budget_take(budget, NULL, holder.bytes, NULL));
+    Other flushing = {.handle = handle, .run = flush};
+    other_start(&flushing);
+    while (!memory_budget_is_short(budget))
+        g_thread_yield();
+    worker_pool_push(storage_get_lane(fixture->base.storage, STORAGE_LANE_TRANSFERS), give, &holder);
+    while (!g_atomic_int_get(&holder.given) && g_get_monotonic_time() < end_us)
+        g_thread_yield();
+    g_assert_true(g_atomic_int_get(&holder.given));
+    other_assert_ok(&flushing);
+    object_fixture_close(handle);
+    object_fixture_assert_stored(fixture, "a", data, size);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -315,5 +357,7 @@ main(int argc, char **argv)
     ADD(own_doubtful_replacement_is_no_conflict);
     ADD(own_doubtful_edit_goes_on);
     ADD(foreign_object_after_doubt_is_a_conflict);
+    object_fixture_add("/object/race/memory-by-the-lane", test_memory_comes_back_by_the_lane,
+                       OBJECT_FIXTURE_KEYS "max_requests = 1\n");
     return g_test_run();
 }
