@@ -274,6 +274,18 @@ add_pieces_locked(BlockCache *cache, ObjectVersion *version, guint64 offset, gsi
         gsize take = MIN(block->length_bytes - skip, end - offset);
         block->references++;
         read_vector_add(out, block->data + skip, take, block, release);
+        offset += take;
+    }
+}
+
+/* After all of them are held: touching one may push another out. */
+static void
+touch_range_locked(BlockCache *cache, ObjectVersion *version, guint64 offset, gsize length_bytes)
+{
+    for (guint64 end = offset + length_bytes; offset < end;) {
+        Block *block = find_locked(cache, version, offset / BLOCK_CACHE_BLOCK_BYTES);
+        gsize skip = offset % BLOCK_CACHE_BLOCK_BYTES;
+        gsize take = MIN(block->length_bytes - skip, end - offset);
         touch_locked(cache, block, skip + take == block->length_bytes);
         offset += take;
     }
@@ -290,6 +302,7 @@ block_cache_look(BlockCache *cache, ObjectVersion *version, guint64 offset, gsiz
     if (state == BLOCKS_READY) {
         cache->hits++;
         add_pieces_locked(cache, version, offset, length_bytes, out);
+        touch_range_locked(cache, version, offset, length_bytes);
     } else if (state == BLOCKS_ABSENT) {
         cache->misses++;
     }

@@ -3,6 +3,7 @@
 #include "src/base/error.h"
 #include "src/object/block_cache.h"
 #include "src/object/memory_budget.h"
+#include "src/object/object_version.h"
 #include "tests/unit/object_fixture.h"
 
 #include <fcntl.h>
@@ -52,6 +53,48 @@ test_small_file_is_one_request(ObjectFixture *fixture, gconstpointer keys)
     assert_reads(fixture, 1);
     g_assert_cmpuint(object_fixture_calls(fixture, MEMORY_ANY), ==, 1);
     object_fixture_close(handle);
+}
+
+static void
+fetch_block(BlockCache *cache, ObjectVersion *version, guint64 index)
+{
+    gboolean full = FALSE;
+    g_autoptr(GError) error = NULL;
+    Block *block = block_cache_claim(cache, version, index, &full);
+    g_assert_nonnull(block);
+    g_assert_true(block_cache_run(cache, block, NULL, &error));
+}
+
+static void
+look(BlockCache *cache, ObjectVersion *version, const guint8 *data, guint64 offset, gsize length_bytes)
+{
+    guint64 absent = 0;
+    g_auto(ReadVector) vector;
+    read_vector_init(&vector);
+    g_assert_cmpint(block_cache_look(cache, version, offset, length_bytes, &vector, &absent), ==,
+                    BLOCKS_READY);
+    g_assert_cmpuint(vector.length_bytes, ==, length_bytes);
+    for (guint i = 0; i < vector.count; offset += vector.pieces[i++].iov_len)
+        g_assert_cmpint(memcmp(vector.pieces[i].iov_base, data + offset, vector.pieces[i].iov_len), ==, 0);
+}
+
+/* The first block, read to its end, becomes the ninth of the used ones, of which the second is the oldest:
+ * it must not be pushed out by the read that is about to give it. */
+static void
+test_read_over_two_blocks_holds_both(ObjectFixture *fixture, gconstpointer keys)
+{
+    const guint64 blocks = 9;
+    g_autofree guint8 *data = put(fixture, "a", blocks * MIB);
+    g_autoptr(ObjectVersionTable) table = object_version_table_new();
+    g_autoptr(MemoryBudget) budget = memory_budget_new(64 * MIB);
+    g_autoptr(BlockCache) cache = block_cache_new(budget);
+    g_autoptr(ObjectVersion) version =
+        object_version_get(table, fixture->base.storage, "c", "a", NULL, blocks * MIB);
+    for (guint64 index = 0; index < blocks; index++)
+        fetch_block(cache, version, index);
+    for (guint64 index = 1; index <= 8; index++)
+        look(cache, version, data, index * MIB, MIB);
+    look(cache, version, data, MIB - 10, 20);
 }
 
 static void
@@ -342,6 +385,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
 #define ADD(name) object_fixture_add("/object/read/" #name, test_##name, NULL)
     ADD(small_file_is_one_request);
+    ADD(read_over_two_blocks_holds_both);
     ADD(empty_file_is_no_request);
     ADD(sequential_reads_fetch_each_byte_once);
     ADD(disordered_reads_are_sequential);
