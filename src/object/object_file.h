@@ -88,6 +88,9 @@ gboolean object_file_move(ObjectFile *file, Call *call, const char *container, c
 /* The name was unlinked or replaced: nothing is published any more, handles keep working. A publication that
  * runs is ended and waited for, so remove the object after this. */
 void object_file_drop(ObjectFile *file);
+/* Whether a publication of a DROPPED file that failed or was ended was carried out all the same. *out_etag:
+ * of what it stored, the caller frees it; NULL: nothing is known to be there. */
+gboolean object_file_find_unconfirmed(ObjectFile *file, Call *call, char **out_etag, GError **error);
 /* Fetches what is not local into the staging file, so that the object may be deleted or replaced under open
  * handles. Fails: CHANGED, NO_SPACE ... */
 gboolean object_file_detach(ObjectFile *file, Call *call, GError **error);

@@ -212,6 +212,37 @@ object_file_publish(ObjectFile *file, Call *call, GError **error)
     }
 }
 
+/* Under the token. */
+static gboolean
+find_doubted(ObjectFile *file, Call *call, char **out_etag, GError **error)
+{
+    const PublicationDoubt *doubt = file->doubt;
+    const WriteOptions options = {
+        .metadata = doubt->metadata, .if_etag = doubt->if_etag, .if_absent = doubt->is_new};
+    g_auto(ObjectInfo) found = {0};
+    gboolean ours = FALSE;
+    if (!storage_find_write(file->storage, call, file->container, file->key, doubt->size_bytes, &options,
+                            &found, &ours, error))
+        return FALSE;
+    if (ours)
+        *out_etag = g_strdup(found.etag);
+    object_file_clear_doubt(file);
+    return TRUE;
+}
+
+gboolean
+object_file_find_unconfirmed(ObjectFile *file, Call *call, char **out_etag, GError **error)
+{
+    *out_etag = NULL;
+    if (!object_file_begin_change(file, call, error))
+        return FALSE;
+    gboolean ok = file->doubt == NULL || find_doubted(file, call, out_etag, error);
+    lock_acquire(&file->lock);
+    object_file_end_change_locked(file);
+    lock_release(&file->lock);
+    return ok;
+}
+
 /* Nobody has it open: what is in the staging file is also in the storage. */
 static void
 forget_local_copy(ObjectFile *file)

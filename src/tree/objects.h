@@ -104,8 +104,8 @@ gboolean objects_finish_lingering(Tree *tree, Call *call, Node *directory, GErro
 gboolean objects_finish_lingering_node(Tree *tree, Call *call, Node *node, GError **error);
 gboolean objects_finish_lingering_name(Tree *tree, Call *call, Node *directory, const char *name,
                                        GError **error);
-/* The last handle of a lingering Node was closed. */
-void objects_end_lingering(Tree *tree, Call *call, Node *node);
+/* The last handle of a lingering Node was closed; file: what was the Node's. */
+void objects_end_lingering(Tree *tree, Call *call, Node *node, ObjectFile *file);
 
 /* objects_folder.c */
 gboolean objects_make_directory(Tree *tree, Call *call, Node *parent, const char *name, mode_t mode,

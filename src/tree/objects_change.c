@@ -51,12 +51,18 @@ delete_version(Call *call, const NodePlace *place, const char *etag, GError **er
     return FALSE;
 }
 
+/* file: the Node's, or NULL. Its publication that was cut off may have stored a version that the Node was
+ * never told of. */
 static gboolean
-delete_lingering(Tree *tree, Call *call, Node *node, GError **error)
+delete_lingering(Tree *tree, Call *call, Node *node, ObjectFile *file, GError **error)
 {
     g_auto(NodePlace) place = {0};
+    g_autofree char *unconfirmed = NULL;
+    if (file != NULL && !object_file_find_unconfirmed(file, call, &unconfirmed, error))
+        return FALSE;
     lock_acquire(&tree->lock);
-    g_autofree char *etag = version_tag_dup(&node->facts.tag);
+    g_autofree char *known = version_tag_dup(&node->facts.tag);
+    const char *etag = unconfirmed != NULL ? unconfirmed : known;
     gboolean ok = etag == NULL || node_place_init(&place, node->parent, node->name, error);
     lock_release(&tree->lock);
     if (!ok || etag == NULL)
@@ -78,14 +84,14 @@ forget_lingering(Tree *tree, Node *node)
 }
 
 void
-objects_end_lingering(Tree *tree, Call *call, Node *node)
+objects_end_lingering(Tree *tree, Call *call, Node *node, ObjectFile *file)
 {
     g_autoptr(GError) error = NULL;
     lock_acquire(&tree->lock);
     GHashTable *lingering = node->parent->folder->lingering;
     gboolean pending = lingering != NULL && g_hash_table_lookup(lingering, node->name) == node;
     lock_release(&tree->lock);
-    if (pending && !delete_lingering(tree, call, node, &error)) {
+    if (pending && !delete_lingering(tree, call, node, file, &error)) {
         g_autofree char *path = tree_describe(tree, node);
         log_warning("%s: unlinked, but its object stays: %s", path, error->message);
     }
@@ -97,7 +103,7 @@ gboolean
 objects_finish_lingering_node(Tree *tree, Call *call, Node *node, GError **error)
 {
     lock_acquire(&tree->lock);
-    ObjectFile *file = node->file != NULL ? object_file_ref(node->file) : NULL;
+    g_autoptr(ObjectFile) file = node->file != NULL ? object_file_ref(node->file) : NULL;
     gboolean small = node->facts.size_bytes <= OBJECTS_DETACH_MAX_BYTES;
     lock_release(&tree->lock);
     g_autoptr(GError) ignored = NULL;
@@ -105,9 +111,7 @@ objects_finish_lingering_node(Tree *tree, Call *call, Node *node, GError **error
         g_autofree char *path = tree_describe(tree, node);
         log_warning("%s: open, but its object goes: %s", path, ignored->message);
     }
-    if (file != NULL)
-        object_file_unref(file);
-    if (!delete_lingering(tree, call, node, error))
+    if (!delete_lingering(tree, call, node, file, error))
         return FALSE;
     forget_lingering(tree, node);
     return TRUE;

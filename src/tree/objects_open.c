@@ -300,7 +300,7 @@ objects_release(Tree *tree, Call *call, Node *node, FileHandle *handle)
     lock_release(&tree->lock);
     if (file != NULL) {
         if (unlinked)
-            objects_end_lingering(tree, call, node);
+            objects_end_lingering(tree, call, node, file);
         object_file_unref(file);
         tree_node_unref(tree, node);
     }

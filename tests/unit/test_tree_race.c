@@ -207,6 +207,44 @@ test_close_of_an_unlinked_file_is_not_idle(TreeFixture *fixture, gconstpointer k
     g_assert_false(tree_fixture_has(fixture, "a"));
 }
 
+/* The storage carries out a publication whose reply nobody waits for. */
+static void
+unlink_after_unconfirmed(TreeFixture *fixture, FileHandle *handle, Node *node)
+{
+    const MemoryFault cut = {.operation = MEMORY_WRITE_OBJECT,
+                             .times = 1,
+                             .fails = TRUE,
+                             .lost_reply = TRUE,
+                             .code = ERROR_CANCELLED};
+    GError *error = NULL;
+    memory_fault_add(fixture->memory, &cut);
+    tree_fixture_put(handle, "new");
+    g_assert_false(handle->operations->flush(handle, NULL, TRUE, NULL));
+    memory_fault_clear(fixture->memory);
+    g_assert_true(tree_fixture_has(fixture, "a"));
+    tree_unlink(fixture->tree, NULL, fixture->container, "a", &error);
+    g_assert_no_error(error);
+    tree_fixture_close_file(fixture, node, handle);
+    g_assert_false(tree_fixture_has(fixture, "a"));
+}
+
+static void
+test_unlink_removes_an_unconfirmed_first_version(TreeFixture *fixture, gconstpointer keys)
+{
+    Node *node = NULL;
+    FileHandle *handle = tree_fixture_open_file(fixture, fixture->container, "a", O_RDWR | O_CREAT, &node);
+    unlink_after_unconfirmed(fixture, handle, node);
+}
+
+static void
+test_unlink_removes_an_unconfirmed_version(TreeFixture *fixture, gconstpointer keys)
+{
+    Node *node = NULL;
+    tree_fixture_write(fixture, fixture->container, "a", "older content");
+    FileHandle *handle = tree_fixture_open_file(fixture, fixture->container, "a", O_RDWR, &node);
+    unlink_after_unconfirmed(fixture, handle, node);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -215,6 +253,8 @@ main(int argc, char **argv)
     tree_fixture_add("/tree/race/" #name, test_##name, "etags = counter\nconditional_delete = no\n")
     ADD(copy_outlives_unlinked_source);
     ADD(copy_outlives_replaced_source);
+    ADD(unlink_removes_an_unconfirmed_first_version);
+    ADD(unlink_removes_an_unconfirmed_version);
     ADD(close_of_an_unlinked_file_is_not_idle);
     tree_fixture_add("/tree/race/only_one_unlinks_an_open_name", test_only_one_unlinks_an_open_name,
                      TREE_FIXTURE_FRESH "folders = yes\n");
