@@ -128,6 +128,14 @@ s3_credential_store_get(S3CredentialStore *store)
 }
 
 void
+s3_credential_store_end_pause(S3CredentialStore *store)
+{
+    lock_acquire(&store->lock);
+    store->next_try_s = 0;
+    lock_release(&store->lock);
+}
+
+void
 s3_credential_store_reject(S3CredentialStore *store, const S3Credentials *credentials)
 {
     S3Credentials *old = NULL;

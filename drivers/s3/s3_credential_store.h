@@ -14,6 +14,8 @@ S3CredentialStore *s3_credential_store_new(const S3CredentialSource *source);
 void s3_credential_store_free(S3CredentialStore *store);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(S3CredentialStore, s3_credential_store_free)
 
+/* The next fetch may renew, although the last renewal was less than 30 s ago. */
+void s3_credential_store_end_pause(S3CredentialStore *store);
 /* Blocks: when they have to be fetched. Fails: as the chain. */
 gboolean s3_credential_store_fetch(S3CredentialStore *store, Call *call, S3Credentials **out, GError **error);
 /* What is there already, without asking anybody; NULL nothing yet, or nothing valid. Caller unrefs. */
