@@ -138,16 +138,19 @@ end_task(StreamTask *task)
     g_free(task);
 }
 
+/* One short request, which an upload that is given up does not cancel: the service may have carried it out,
+ * and only who knows the id can abort it. */
 static void
 run_begin(gpointer data)
 {
     StreamTask *task = data;
     StreamUpload *upload = task->upload;
+    g_autoptr(Call) call = storage_new_call(task->file->storage);
     g_autoptr(GError) error = NULL;
     g_autofree char *id = NULL;
     WriteOptions options = {.content_type = upload->content_type, .metadata = upload->metadata};
-    gboolean ok = storage_begin_upload(task->file->storage, upload->call, upload->container, upload->key,
-                                       &options, &id, &error);
+    gboolean ok = storage_begin_upload(task->file->storage, call, upload->container, upload->key, &options,
+                                       &id, &error);
     lock_acquire(&task->file->lock);
     if (ok)
         upload->id = g_steal_pointer(&id);

@@ -341,6 +341,26 @@ test_memory_comes_back_by_the_lane(ObjectFixture *fixture, gconstpointer keys)
     object_fixture_assert_stored(fixture, "a", data, size);
 }
 
+/* The service may have carried out what is given up: only with the reply can it be aborted. */
+static void
+test_upload_given_up_while_it_begins_is_aborted(ObjectFixture *fixture, gconstpointer keys)
+{
+    gint64 end_us = g_get_monotonic_time() + PATIENCE_US;
+    gsize size = 400 << 10;
+    const MemoryFault block = {.operation = MEMORY_BEGIN_UPLOAD, .times = 1, .blocks = TRUE};
+    g_autofree guint8 *data = object_fixture_pattern(1, size);
+    FileHandle *handle = object_fixture_open(fixture, "a", TRUE);
+    memory_fault_add(fixture->base.store, &block);
+    object_fixture_write_forward(handle, data, size, 20 << 10);
+    g_assert_true(memory_fault_wait_blocked(fixture->base.store, 1, PATIENCE_US));
+    object_file_drop(object_file_of_handle(handle));
+    memory_fault_release(fixture->base.store);
+    while (object_fixture_calls(fixture, MEMORY_ABORT_UPLOAD) == 0 && g_get_monotonic_time() < end_us)
+        g_thread_yield();
+    g_assert_cmpuint(object_fixture_calls(fixture, MEMORY_ABORT_UPLOAD), ==, 1);
+    object_fixture_close(handle);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -359,5 +379,7 @@ main(int argc, char **argv)
     ADD(foreign_object_after_doubt_is_a_conflict);
     object_fixture_add("/object/race/memory-by-the-lane", test_memory_comes_back_by_the_lane,
                        OBJECT_FIXTURE_KEYS "max_requests = 1\n");
+    object_fixture_add("/object/race/given-up-while-begun", test_upload_given_up_while_it_begins_is_aborted,
+                       "etags = counter\nminimum_part = 16K\npart_size = 64K\ntimeout = 60\n");
     return g_test_run();
 }
