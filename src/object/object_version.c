@@ -289,9 +289,14 @@ object_version_check(ObjectVersion *version, Call *call, GError **error)
 {
     g_auto(ObjectVersionPlace) place = {0};
     g_auto(ObjectInfo) info = {0};
+    g_autoptr(GError) local_error = NULL;
     object_version_get_place(version, &place);
-    if (!storage_stat_object(version->storage, call, place.container, place.key, &info, error))
+    if (!storage_stat_object(version->storage, call, place.container, place.key, &info, &local_error)) {
+        if (error_is(local_error, ERROR_NOT_FOUND))
+            return fail_changed(error, &place, "was deleted while it was copied");
+        g_propagate_error(error, g_steal_pointer(&local_error));
         return FALSE;
+    }
     if (info.size_bytes != version->size_bytes ||
         (place.etag != NULL && info.etag != NULL && !g_str_equal(place.etag, info.etag)))
         return fail_changed(error, &place, "was replaced while it was copied");

@@ -122,6 +122,9 @@ send_part(Task *task, GError **error)
         return TRUE;
     /* The endpoint cannot after all: through this machine then. */
     task->composes = error_is(local_error, ERROR_UNSUPPORTED);
+    if (error_is(local_error, ERROR_NOT_FOUND) &&
+        !object_version_check(task->part->version, task->run->sender->call, error))
+        return FALSE;
     if (!task->composes)
         g_propagate_error(error, g_steal_pointer(&local_error));
     return task->composes;

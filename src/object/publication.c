@@ -162,8 +162,13 @@ store_by_copy(Publication *p, ObjectVersion *from, GError **error)
     object_version_get_place(from, &place);
     CopySource source = {place.container, place.key, place.etag};
     if (!storage_copy_object(p->file->storage, p->call, &source, object_version_get_size(from), p->container,
-                             p->key, &options, &stored, &failure))
+                             p->key, &options, &stored, &failure)) {
+        if (error_is(failure, ERROR_NOT_FOUND) && !object_version_check(from, p->call, error)) {
+            g_error_free(failure);
+            return FALSE;
+        }
         return fail_in_doubt(p, &options, TRUE, failure, error);
+    }
     if (!p->can.copy_checks_source && !object_version_check(from, p->call, error))
         return FALSE;
     note_stored(p, &stored, p->metadata, FALSE);

@@ -330,6 +330,33 @@ test_torn_stream(ObjectFixture *fixture, gconstpointer keys)
     object_fixture_assert_stored(fixture, "a", g_bytes_get_data(bytes, NULL), SIZE);
 }
 
+/* Another client deletes what was copied, before the copy is stored: as when it replaces it. */
+static void
+copy_what_goes(ObjectFixture *fixture, guint head)
+{
+    g_autoptr(GError) error = NULL;
+    guint64 copied = 0;
+    g_autofree guint8 *data = object_fixture_pattern(1, SIZE);
+    object_fixture_put(fixture, "b", data, SIZE);
+    FileHandle *from = object_fixture_open(fixture, "b", FALSE);
+    FileHandle *to = object_fixture_open(fixture, "a", TRUE);
+    object_fixture_write(to, 0, data, head);
+    g_assert_true(from->operations->copy_range(from, NULL, 0, to, head, SIZE, &copied, NULL));
+    g_assert_true(storage_delete_object(fixture->base.storage, NULL, "c", "b", NULL, NULL));
+    g_assert_false(object_fixture_flush(to, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_CHANGED);
+    object_fixture_close(to);
+    object_fixture_close(from);
+}
+
+static void
+test_copied_source_is_gone(ObjectFixture *fixture, gconstpointer keys)
+{
+    copy_what_goes(fixture, 0);
+    copy_what_goes(fixture, 100);
+    copy_what_goes(fixture, 64 * KIB);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -344,6 +371,8 @@ main(int argc, char **argv)
                        OBJECT_FIXTURE_KEYS "copy_checks_source = no\nconditional_commit = no\n");
     object_fixture_add("/object/fault/read", test_read, NULL);
     object_fixture_add("/object/fault/staging", test_full_disk, NULL);
+    object_fixture_add("/object/fault/copied-source-gone", test_copied_source_is_gone,
+                       OBJECT_FIXTURE_KEYS "copy_checks_source = no\n");
     object_fixture_add("/object/fault/torn-write", test_torn_write, NULL);
     object_fixture_add("/object/fault/torn-copy", test_torn_copy, NULL);
     object_fixture_add("/object/fault/torn-stream", test_torn_stream, NULL);
