@@ -93,12 +93,26 @@ copy_item(gpointer data)
         fail(move, error);
 }
 
+/* For services that delete whatever is there: looked at before. */
+static gboolean
+was_replaced(const MoveItem *item)
+{
+    const Move *move = item->move;
+    g_auto(ObjectInfo) info = {0};
+    return !move->deletes_version && item->etag != NULL &&
+           storage_stat_object(move->from->storage, move->sure, move->from->container, item->key, &info,
+                               NULL) &&
+           g_strcmp0(info.etag, item->etag) != 0;
+}
+
 static void
 delete_source(gpointer data)
 {
     MoveItem *item = data;
     Move *move = item->move;
     g_autoptr(GError) error = NULL;
+    if (was_replaced(item))
+        return;
     /* What was written there meanwhile is not what was copied: it stays. */
     if (!storage_delete_object(move->from->storage, move->sure, move->from->container, item->key,
                                move->deletes_version ? item->etag : NULL, &error) &&

@@ -396,26 +396,55 @@ list_etags(Rename *rename, GPtrArray *nodes)
     return etags;
 }
 
+/* Where a file below a renamed directory was and is; *out_here FALSE: it was renamed once more. */
+static gboolean
+find_places_below(const Rename *rename, Rename *one, gboolean *out_here, GError **error)
+{
+    lock_acquire(&rename->tree->lock);
+    gboolean ok = node_place_init(&one->to, one->node->parent, one->node->name, error);
+    lock_release(&rename->tree->lock);
+    *out_here = ok && one->to.key != NULL && g_str_has_prefix(one->to.key, rename->to.prefix);
+    if (!*out_here)
+        return ok;
+    const char *rest = one->to.key + strlen(rename->to.prefix);
+    one->from = (NodePlace){.storage = storage_ref(rename->from.storage),
+                            .container = g_strdup(rename->from.container),
+                            .key = g_strconcat(rename->from.prefix, rest, NULL)};
+    return TRUE;
+}
+
+/* The Node is there already. What was published at the old key since it was copied is moved by itself. */
+static gboolean
+move_below(Rename *one, ObjectFile *file, const char *copied_etag, GError **error)
+{
+    g_auto(ObjectInfo) info = {0};
+    g_autoptr(GError) failure = NULL;
+    if (storage_stat_object(one->to.storage, one->call, one->to.container, one->to.key, &info, &failure) &&
+        object_file_move(file, one->call, one->to.container, one->to.key, copied_etag, &info, &failure))
+        return TRUE;
+    if (error_is(failure, ERROR_CHANGED))
+        return move_open(one, file, error);
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
+}
+
 static void
 move_open_below(Rename *rename, GPtrArray *nodes, GPtrArray *etags)
 {
     for (guint i = 0; i < nodes->len; i++) {
-        Node *node = g_ptr_array_index(nodes, i);
-        g_autoptr(ObjectFile) file = ref_file(rename->tree, node);
-        g_auto(NodePlace) place = {0};
-        g_auto(ObjectInfo) info = {0};
+        Rename one = {.tree = rename->tree, .call = rename->call, .node = g_ptr_array_index(nodes, i)};
+        g_autoptr(ObjectFile) file = ref_file(rename->tree, one.node);
         g_autoptr(GError) error = NULL;
-        if (file == NULL || get_flags(rename->tree, node) & NODE_DETACHED)
+        gboolean here = FALSE;
+        if (file == NULL || get_flags(rename->tree, one.node) & NODE_DETACHED)
             continue;
-        lock_acquire(&rename->tree->lock);
-        gboolean ok = node_place_init(&place, node->parent, node->name, &error);
-        lock_release(&rename->tree->lock);
-        ok = ok &&
-             storage_stat_object(place.storage, rename->call, place.container, place.key, &info, &error) &&
-             object_file_move(file, rename->call, place.container, place.key, g_ptr_array_index(etags, i),
-                              &info, &error);
-        if (!ok)
-            log_warning("%s: open while its directory was renamed: %s", place.key, error->message);
+        if (!find_places_below(rename, &one, &here, &error) ||
+            (here && !move_below(&one, file, g_ptr_array_index(etags, i), &error))) {
+            g_autofree char *path = tree_describe(rename->tree, one.node);
+            log_warning("%s: open while its directory was renamed: %s", path, error->message);
+        }
+        node_place_clear(&one.from);
+        node_place_clear(&one.to);
     }
 }
 

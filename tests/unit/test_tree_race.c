@@ -245,6 +245,45 @@ test_unlink_removes_an_unconfirmed_version(TreeFixture *fixture, gconstpointer k
     unlink_after_unconfirmed(fixture, handle, node);
 }
 
+/* d/a is written and published after it was copied for the rename of its directory. */
+static void
+publish_while_directory_moves(TreeFixture *fixture, MemoryOperation operation)
+{
+    const MemoryFault block = {.operation = operation, .key = "d/a", .times = 1, .blocks = TRUE};
+    Other renaming = {.fixture = fixture, .from = "d", .to = "e"};
+    Node *node = NULL;
+    g_autoptr(GError) error = NULL;
+    Node *directory = tree_fixture_mkdir(fixture, fixture->container, "d");
+    tree_fixture_write(fixture, directory, "a", "old");
+    FileHandle *handle = tree_fixture_open_file(fixture, directory, "a", O_RDWR, &node);
+    memory_fault_add(fixture->memory, &block);
+    GThread *rename = g_thread_new("rename", run_rename, &renaming);
+    g_assert_true(memory_fault_wait_blocked(fixture->memory, 1, PATIENCE_US));
+    tree_fixture_put(handle, "new");
+    handle->operations->flush(handle, NULL, TRUE, &error);
+    g_assert_no_error(error);
+    memory_fault_clear(fixture->memory);
+    g_thread_join(rename);
+    assert_ok(&renaming);
+    tree_fixture_assert_reads(handle, "new");
+    tree_fixture_close_file(fixture, node, handle);
+    tree_fixture_forget(fixture, directory);
+    tree_fixture_assert_stored(fixture, "e/a", "new");
+    g_assert_false(tree_fixture_has(fixture, "d/a"));
+}
+
+static void
+test_directory_moves_what_is_published_meanwhile(TreeFixture *fixture, gconstpointer keys)
+{
+    publish_while_directory_moves(fixture, MEMORY_DELETE_OBJECT);
+}
+
+static void
+test_directory_looks_before_it_deletes(TreeFixture *fixture, gconstpointer keys)
+{
+    publish_while_directory_moves(fixture, MEMORY_STAT_OBJECT);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -256,6 +295,11 @@ main(int argc, char **argv)
     ADD(unlink_removes_an_unconfirmed_first_version);
     ADD(unlink_removes_an_unconfirmed_version);
     ADD(close_of_an_unlinked_file_is_not_idle);
+    tree_fixture_add("/tree/race/directory_moves_what_is_published_meanwhile",
+                     test_directory_moves_what_is_published_meanwhile,
+                     TREE_FIXTURE_FRESH "folders = yes\netags = counter\n");
+    tree_fixture_add("/tree/race/directory_looks_before_it_deletes", test_directory_looks_before_it_deletes,
+                     TREE_FIXTURE_FRESH "folders = yes\netags = counter\nconditional_delete = no\n");
     tree_fixture_add("/tree/race/only_one_unlinks_an_open_name", test_only_one_unlinks_an_open_name,
                      TREE_FIXTURE_FRESH "folders = yes\n");
     ADD(rename_waits_for_the_first_publication);
