@@ -216,6 +216,27 @@ write_info(Saving *saving, const GError *failure, GError **error)
 }
 
 static gboolean
+sync_folder(const char *path, GError **error)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set_errno(error, errno, "directory %s", path);
+    int failure = fsync(fd) == 0 ? 0 : errno;
+    close(fd);
+    /* Some file systems cannot be asked for it. */
+    return failure == 0 || failure == EINVAL || error_set_errno(error, failure, "directory %s", path);
+}
+
+/* A file whose name is lost in a crash is lost: the names of the files, and of the folders made for them. */
+static gboolean
+sync_names(const Saving *saving, GError **error)
+{
+    g_autofree char *container = g_path_get_dirname(saving->path), *storage = g_path_get_dirname(container);
+    return sync_folder(container, error) && sync_folder(storage, error) &&
+           sync_folder(saving->file->store->recovery_dir, error);
+}
+
+static gboolean
 save_content(Saving *saving, const GError *failure, GError **error)
 {
     guint64 size_bytes = extent_map_get_size(saving->file->extents);
@@ -226,7 +247,7 @@ save_content(Saving *saving, const GError *failure, GError **error)
     if (ok && (ftruncate(saving->fd, (off_t)size_bytes) != 0 || fsync(saving->fd) != 0))
         ok = error_set_errno(error, errno, "file %s", saving->path);
     close(saving->fd);
-    return ok && write_info(saving, failure, error);
+    return ok && write_info(saving, failure, error) && sync_names(saving, error);
 }
 
 gboolean

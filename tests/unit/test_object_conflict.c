@@ -4,8 +4,36 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define KIB 1024u
+
+/* What was synchronized, by inode. */
+static ino_t synced[64];
+static guint synced_count;
+
+/* Stands before the C library's. */
+int
+fsync(int fd)
+{
+    struct stat status;
+    if (synced_count < G_N_ELEMENTS(synced) && fstat(fd, &status) == 0)
+        synced[synced_count++] = status.st_ino;
+    return (int)syscall(SYS_fsync, fd);
+}
+
+static guint
+find_synced(const char *path)
+{
+    struct stat status;
+    guint index = 0;
+    g_assert_cmpint(stat(path, &status), ==, 0);
+    while (index < synced_count && synced[index] != status.st_ino)
+        index++;
+    g_assert_cmpuint(index, <, synced_count);
+    return index;
+}
 
 /* The only regular file below the folder whose name does not end in .info. */
 static char *
@@ -158,6 +186,23 @@ test_unreachable_storage_at_close_saves(ObjectFixture *fixture, gconstpointer ke
     g_assert_true(object_file_is_dropped(file));
 }
 
+static void
+test_saved_names_outlast_a_crash(ObjectFixture *fixture, gconstpointer keys)
+{
+    FileHandle *handle = object_fixture_open(fixture, "new", TRUE);
+    object_fixture_write(handle, 0, "mine", 4);
+    object_fixture_put(fixture, "new", "theirs", 6);
+    synced_count = 0;
+    g_assert_false(object_fixture_flush(handle, NULL));
+    object_fixture_close(handle);
+    g_autofree char *path = find_saved(fixture->recovery), *info = g_strconcat(path, ".info", NULL);
+    g_autofree char *container = g_path_get_dirname(path), *storage = g_path_get_dirname(container);
+    g_assert_cmpuint(find_synced(container), >, find_synced(path));
+    g_assert_cmpuint(find_synced(container), >, find_synced(info));
+    find_synced(storage);
+    find_synced(fixture->recovery);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -169,5 +214,6 @@ main(int argc, char **argv)
     ADD(exclusive_creation_tells_exists);
     ADD(unreachable_storage_keeps_the_bytes);
     ADD(unreachable_storage_at_close_saves);
+    object_fixture_add("/object/conflict/saved-names", test_saved_names_outlast_a_crash, NULL);
     return g_test_run();
 }
