@@ -339,16 +339,23 @@ rename_file(Rename *rename, GError **error)
 
 /* Open Nodes at or below the folder, a reference each. */
 static GPtrArray *
-list_open(Rename *rename)
+list_open_locked(Rename *rename) REQUIRES(rename->tree->lock)
 {
     GPtrArray *nodes = g_ptr_array_new();
     GHashTableIter iter;
     gpointer node;
-    lock_acquire(&rename->tree->lock);
     g_hash_table_iter_init(&iter, rename->tree->open_nodes);
     while (g_hash_table_iter_next(&iter, &node, NULL))
         if (node_is_below(node, rename->node))
             g_ptr_array_add(nodes, tree_core_hold_locked(node));
+    return nodes;
+}
+
+static GPtrArray *
+list_open(Rename *rename)
+{
+    lock_acquire(&rename->tree->lock);
+    GPtrArray *nodes = list_open_locked(rename);
     lock_release(&rename->tree->lock);
     return nodes;
 }
@@ -413,7 +420,16 @@ find_places_below(const Rename *rename, Rename *one, gboolean *out_here, GError 
     return TRUE;
 }
 
-/* The Node is there already. What was published at the old key since it was copied is moved by itself. */
+/* Of a file that was opened while its directory was moved. */
+static gboolean
+is_at_old_key(Rename *one)
+{
+    g_auto(ObjectInfo) old = {0};
+    return storage_stat_object(one->from.storage, one->call, one->from.container, one->from.key, &old, NULL);
+}
+
+/* The Node is there already. What was published at the old key since it was copied is moved by itself; what
+ * is new and not published takes the new key. */
 static gboolean
 move_below(Rename *one, ObjectFile *file, const char *copied_etag, GError **error)
 {
@@ -422,29 +438,48 @@ move_below(Rename *one, ObjectFile *file, const char *copied_etag, GError **erro
     if (storage_stat_object(one->to.storage, one->call, one->to.container, one->to.key, &info, &failure) &&
         object_file_move(file, one->call, one->to.container, one->to.key, copied_etag, &info, &failure))
         return TRUE;
-    if (error_is(failure, ERROR_CHANGED))
+    if (error_is(failure, ERROR_CHANGED) || error_is(failure, ERROR_NOT_FOUND))
         return move_open(one, file, error);
     g_propagate_error(error, g_steal_pointer(&failure));
     return FALSE;
 }
 
 static void
-move_open_below(Rename *rename, GPtrArray *nodes, GPtrArray *etags)
+move_one_below(Rename *rename, Node *node, gboolean was_open, const char *copied_etag)
 {
-    for (guint i = 0; i < nodes->len; i++) {
-        Rename one = {.tree = rename->tree, .call = rename->call, .node = g_ptr_array_index(nodes, i)};
-        g_autoptr(ObjectFile) file = ref_file(rename->tree, one.node);
-        g_autoptr(GError) error = NULL;
-        gboolean here = FALSE;
-        if (file == NULL || get_flags(rename->tree, one.node) & NODE_DETACHED)
-            continue;
-        if (!find_places_below(rename, &one, &here, &error) ||
-            (here && !move_below(&one, file, g_ptr_array_index(etags, i), &error))) {
-            g_autofree char *path = tree_describe(rename->tree, one.node);
-            log_warning("%s: open while its directory was renamed: %s", path, error->message);
-        }
-        node_place_clear(&one.from);
-        node_place_clear(&one.to);
+    Rename one = {.tree = rename->tree, .call = rename->call, .node = node};
+    g_autoptr(ObjectFile) file = ref_file(rename->tree, node);
+    g_auto(ObjectInfo) info = {0};
+    g_autoptr(GError) error = NULL;
+    gboolean here = FALSE;
+    if (file == NULL || get_flags(rename->tree, node) & NODE_DETACHED)
+        return;
+    object_file_get_info(file, &info);
+    gboolean ok = find_places_below(rename, &one, &here, &error);
+    if (here && !was_open && is_at_old_key(&one))
+        ok = move_open(&one, file, &error);
+    else if (here)
+        ok = move_below(&one, file, was_open ? copied_etag : info.etag, &error);
+    if (!ok) {
+        g_autofree char *path = tree_describe(rename->tree, node);
+        log_warning("%s: open while its directory was renamed: %s", path, error->message);
+    }
+    node_place_clear(&one.from);
+    node_place_clear(&one.to);
+}
+
+/* now: what was open when the names moved, some of it not when the copying began. Gives its references back.
+ */
+static void
+move_open_below(Rename *rename, GPtrArray *nodes, GPtrArray *etags, GPtrArray *now)
+{
+    for (guint i = 0; i < nodes->len; i++)
+        move_one_below(rename, g_ptr_array_index(nodes, i), TRUE, g_ptr_array_index(etags, i));
+    for (guint i = 0; i < now->len; i++) {
+        Node *node = g_ptr_array_index(now, i);
+        if (!g_ptr_array_find(nodes, node, NULL))
+            move_one_below(rename, node, FALSE, NULL);
+        tree_node_unref(rename->tree, node);
     }
 }
 
@@ -487,11 +522,12 @@ move_folder(Rename *rename, GPtrArray *open, GError **error)
         return FALSE;
     Below below = {rename->node};
     lock_acquire(&rename->tree->lock);
+    g_autoptr(GPtrArray) now = list_open_locked(rename);
     move_node_locked(rename->tree, rename);
     node_table_foreach(&rename->tree->table, forget_known, &below);
     rename->node->facts.known_at_us = tree_core_now();
     lock_release(&rename->tree->lock);
-    move_open_below(rename, open, etags);
+    move_open_below(rename, open, etags, now);
     return TRUE;
 }
 

@@ -247,7 +247,7 @@ test_unlink_removes_an_unconfirmed_version(TreeFixture *fixture, gconstpointer k
 
 /* d/a is written and published after it was copied for the rename of its directory. */
 static void
-publish_while_directory_moves(TreeFixture *fixture, MemoryOperation operation)
+publish_while_directory_moves(TreeFixture *fixture, MemoryOperation operation, gboolean open_late)
 {
     const MemoryFault block = {.operation = operation, .key = "d/a", .times = 1, .blocks = TRUE};
     Other renaming = {.fixture = fixture, .from = "d", .to = "e"};
@@ -255,10 +255,12 @@ publish_while_directory_moves(TreeFixture *fixture, MemoryOperation operation)
     g_autoptr(GError) error = NULL;
     Node *directory = tree_fixture_mkdir(fixture, fixture->container, "d");
     tree_fixture_write(fixture, directory, "a", "old");
-    FileHandle *handle = tree_fixture_open_file(fixture, directory, "a", O_RDWR, &node);
+    FileHandle *handle = open_late ? NULL : tree_fixture_open_file(fixture, directory, "a", O_RDWR, &node);
     memory_fault_add(fixture->memory, &block);
     GThread *rename = g_thread_new("rename", run_rename, &renaming);
     g_assert_true(memory_fault_wait_blocked(fixture->memory, 1, PATIENCE_US));
+    if (open_late)
+        handle = tree_fixture_open_file(fixture, directory, "a", O_RDWR, &node);
     tree_fixture_put(handle, "new");
     handle->operations->flush(handle, NULL, TRUE, &error);
     g_assert_no_error(error);
@@ -275,13 +277,19 @@ publish_while_directory_moves(TreeFixture *fixture, MemoryOperation operation)
 static void
 test_directory_moves_what_is_published_meanwhile(TreeFixture *fixture, gconstpointer keys)
 {
-    publish_while_directory_moves(fixture, MEMORY_DELETE_OBJECT);
+    publish_while_directory_moves(fixture, MEMORY_DELETE_OBJECT, FALSE);
+}
+
+static void
+test_directory_takes_along_who_opens_meanwhile(TreeFixture *fixture, gconstpointer keys)
+{
+    publish_while_directory_moves(fixture, MEMORY_DELETE_OBJECT, TRUE);
 }
 
 static void
 test_directory_looks_before_it_deletes(TreeFixture *fixture, gconstpointer keys)
 {
-    publish_while_directory_moves(fixture, MEMORY_STAT_OBJECT);
+    publish_while_directory_moves(fixture, MEMORY_STAT_OBJECT, FALSE);
 }
 
 int
@@ -297,6 +305,9 @@ main(int argc, char **argv)
     ADD(close_of_an_unlinked_file_is_not_idle);
     tree_fixture_add("/tree/race/directory_moves_what_is_published_meanwhile",
                      test_directory_moves_what_is_published_meanwhile,
+                     TREE_FIXTURE_FRESH "folders = yes\netags = counter\n");
+    tree_fixture_add("/tree/race/directory_takes_along_who_opens_meanwhile",
+                     test_directory_takes_along_who_opens_meanwhile,
                      TREE_FIXTURE_FRESH "folders = yes\netags = counter\n");
     tree_fixture_add("/tree/race/directory_looks_before_it_deletes", test_directory_looks_before_it_deletes,
                      TREE_FIXTURE_FRESH "folders = yes\netags = counter\nconditional_delete = no\n");
