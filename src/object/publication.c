@@ -5,6 +5,7 @@
 #include "src/object/file_content.h"
 #include "src/object/part_sender.h"
 #include "src/object/stream_upload.h"
+#include "src/object/upload_begin.h"
 #include "src/object/upload_plan.h"
 
 typedef struct {
@@ -228,7 +229,8 @@ store_by_parts(Publication *p, const UploadPlan *plan, GError **error)
     g_auto(ObjectInfo) stored = {0};
     g_autofree char *upload_id = NULL;
     WriteOptions options = make_options(p);
-    if (!storage_begin_upload(p->file->storage, p->call, p->container, p->key, &options, &upload_id, error))
+    if (!upload_begin(p->file->store, p->file->storage, p->call, p->container, p->key, &options, &upload_id,
+                      error))
         return FALSE;
     if (!send_and_commit(p, upload_id, plan, &options, TRUE, &stored, error)) {
         abort_upload(p, upload_id);

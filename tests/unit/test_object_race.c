@@ -361,6 +361,31 @@ test_upload_given_up_while_it_begins_is_aborted(ObjectFixture *fixture, gconstpo
     object_fixture_close(handle);
 }
 
+static void
+test_flush_ended_while_an_upload_begins_aborts_it(ObjectFixture *fixture, gconstpointer keys)
+{
+    gint64 end_us = g_get_monotonic_time() + PATIENCE_US;
+    gsize size = 400 << 10;
+    g_autoptr(Call) call = call_new(0);
+    g_autofree guint8 *data = object_fixture_pattern(1, size);
+    object_fixture_put(fixture, "a", data, size);
+    FileHandle *handle = object_fixture_open(fixture, "a", FALSE);
+    object_fixture_write(handle, 150 << 10, "edited", 6);
+    memcpy(data + (150 << 10), "edited", 6);
+    Other flushing = {.handle = handle, .call = call};
+    start_blocked_flush(fixture, &flushing, MEMORY_BEGIN_UPLOAD);
+    call_cancel(call);
+    g_thread_join(flushing.thread);
+    g_assert_error(flushing.error, STORAGEFS_ERROR, ERROR_CANCELLED);
+    g_clear_error(&flushing.error);
+    memory_fault_release(fixture->base.store);
+    while (object_fixture_calls(fixture, MEMORY_ABORT_UPLOAD) == 0 && g_get_monotonic_time() < end_us)
+        g_thread_yield();
+    g_assert_cmpuint(object_fixture_calls(fixture, MEMORY_ABORT_UPLOAD), ==, 1);
+    object_fixture_flush_and_close(handle);
+    object_fixture_assert_stored(fixture, "a", data, size);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -381,5 +406,7 @@ main(int argc, char **argv)
                        OBJECT_FIXTURE_KEYS "max_requests = 1\n");
     object_fixture_add("/object/race/given-up-while-begun", test_upload_given_up_while_it_begins_is_aborted,
                        "etags = counter\nminimum_part = 16K\npart_size = 64K\ntimeout = 60\n");
+    object_fixture_add("/object/race/flush-ended-while-begun",
+                       test_flush_ended_while_an_upload_begins_aborts_it, NULL);
     return g_test_run();
 }
