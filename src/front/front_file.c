@@ -129,6 +129,7 @@ front_file_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
         return;
     }
     FrontJob *job = handle_job(request, inode, info, run_read);
+    job->is_read = TRUE;
     job->offset = (guint64)offset;
     job->length_bytes = size;
     front_job_dispatch(job);

@@ -7,6 +7,51 @@
  */
 #define INLINE_MAX 8
 
+void
+front_job_init(Front *front)
+{
+    lock_init(&front->reads_lock);
+    front->reads = g_hash_table_new(NULL, NULL);
+}
+
+void
+front_job_clear(Front *front)
+{
+    g_hash_table_unref(front->reads);
+    lock_clear(&front->reads_lock);
+}
+
+static void
+remember_read(Front *front, Call *call)
+{
+    lock_acquire(&front->reads_lock);
+    g_hash_table_add(front->reads, call);
+    lock_release(&front->reads_lock);
+}
+
+static void
+forget_read(Front *front, Call *call)
+{
+    lock_acquire(&front->reads_lock);
+    g_hash_table_remove(front->reads, call);
+    lock_release(&front->reads_lock);
+}
+
+void
+front_job_cancel_reads(Front *front)
+{
+    GHashTableIter iter;
+    gpointer call;
+    g_autoptr(GPtrArray) calls = g_ptr_array_new_with_free_func((GDestroyNotify)call_unref);
+    lock_acquire(&front->reads_lock);
+    g_hash_table_iter_init(&iter, front->reads);
+    while (g_hash_table_iter_next(&iter, &call, NULL))
+        g_ptr_array_add(calls, call_ref(call));
+    lock_release(&front->reads_lock);
+    for (guint i = 0; i < calls->len; i++)
+        call_cancel(calls->pdata[i]);
+}
+
 FrontJob *
 front_job_new(fuse_req_t request, Node *node, FrontRun run)
 {
@@ -34,6 +79,8 @@ job_run(gpointer data)
     FrontJob *job = data;
     job->run(job);
     g_assert(job->request == NULL);
+    if (job->is_read)
+        forget_read(job->front, job->call);
     tree_node_unref(job->front->tree, job->node);
     if (job->other_node != NULL)
         tree_node_unref(job->front->tree, job->other_node);
@@ -75,6 +122,8 @@ front_job_dispatch(FrontJob *job)
         front_job_leave_inline(front);
         return;
     }
+    if (job->is_read)
+        remember_read(front, job->call);
     front_interrupt_watch(front->interrupt, job->request, job->call);
     worker_pool_push(lane, job_run, job);
 }

@@ -21,7 +21,8 @@ struct FrontJob {
     fuse_req_t request; /* NULL once taken */
     Call *call;
     FrontRun run;
-    Node *node; /* referenced until the job ends */
+    gboolean is_read; /* nobody misses its answer once the mount has ended */
+    Node *node;       /* referenced until the job ends */
 
     Node *other_node; /* referenced when set by front_job_set_other */
     char *name, *other_name, *data;
@@ -39,6 +40,12 @@ struct FrontJob {
     uid_t uid;
     gid_t gid;
 };
+
+void front_job_init(Front *front);
+void front_job_clear(Front *front);
+/* The mount has ended: the reads that still run (the kernel's read-ahead has no process that a signal could
+ * end) are given up. Whatever writes goes on. */
+void front_job_cancel_reads(Front *front);
 
 FrontJob *front_job_new(fuse_req_t request, Node *node, FrontRun run);
 void front_job_set_other(FrontJob *job, Node *node);

@@ -1,6 +1,7 @@
 /* Mounting, capabilities, threads, and the table of operations. Implements front.h. */
 #include "src/front/front_handles.h"
 #include "src/front/front_interrupt.h"
+#include "src/front/front_job.h"
 #include "src/front/front_mount.h"
 #include "src/front/front_notify.h"
 
@@ -178,6 +179,7 @@ front_new(StorageSet *set, ObjectStore *store, Tree *tree, const FrontOptions *o
     front->options.mount_point = g_strdup(options->mount_point);
     front->options.source = g_strdup(options->source);
     front_handles_init(front);
+    front_job_init(front);
     front->started_us = g_get_monotonic_time();
     if (!mount_session(front, error)) {
         front_free(front);
@@ -246,6 +248,7 @@ void
 front_free(Front *front)
 {
     if (front->session != NULL) {
+        front_job_cancel_reads(front);
         drain_lanes(front);
         front_handles_release_all(front);
         tree_set_observer(front->tree, NULL);
@@ -255,6 +258,7 @@ front_free(Front *front)
         front_interrupt_free(front->interrupt);
     }
     front_handles_clear(front);
+    front_job_clear(front);
     g_free((char *)front->options.mount_point);
     g_free((char *)front->options.source);
     g_free(front);
