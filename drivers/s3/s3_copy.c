@@ -9,18 +9,39 @@
 
 #include <string.h>
 
-gboolean
-s3_copy_check_source(S3 *s3, Call *call, const CopySource *source, S3Condition condition, GError **error)
+static gboolean
+check_source_now(S3 *s3, Call *call, const CopySource *source, GError **error)
 {
     g_auto(ObjectInfo) info = {0};
-    if (!source->if_etag || s3_learned_get_support(s3->learned, condition) == S3_SUPPORT_ATOMIC)
-        return TRUE;
     if (!s3_object_stat(&s3->base, call, source->container, source->key, &info, error))
         return FALSE;
     if (g_strcmp0(info.etag, source->if_etag) == 0)
         return TRUE;
     g_set_error(error, STORAGEFS_ERROR, ERROR_CHANGED, "%s/%s was replaced", source->container, source->key);
     return FALSE;
+}
+
+gboolean
+s3_copy_check_source(S3 *s3, Call *call, const CopySource *source, S3Condition condition, GError **error)
+{
+    if (!source->if_etag || s3_learned_get_support(s3->learned, condition) == S3_SUPPORT_ATOMIC)
+        return TRUE;
+    return check_source_now(s3, call, source, error);
+}
+
+gboolean
+s3_copy_perform(S3 *s3, Call *call, const CopySource *source, S3Request *request, HttpResponse *out,
+                GError **error)
+{
+    g_autoptr(GError) why = NULL;
+    if (s3_request_perform(s3, request, call, out, &why))
+        return TRUE;
+    if (request->failure.status != 412 || !source->if_etag || !check_source_now(s3, call, source, NULL)) {
+        g_propagate_error(error, g_steal_pointer(&why));
+        return FALSE;
+    }
+    s3_request_remove_header(request, "x-amz-copy-source-if-match");
+    return s3_request_perform(s3, request, call, out, error) && check_source_now(s3, call, source, error);
 }
 
 static gboolean
