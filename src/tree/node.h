@@ -17,7 +17,8 @@ typedef struct Listing Listing;
 enum {
     NODE_DETACHED = 1, /* found by nobody: its name is gone, or another Node's */
     NODE_PAGES = 2,    /* the kernel's cached pages are of this version */
-    NODE_UNLINKED = 4  /* detached by unlink or by a rename onto it: never comes back */
+    NODE_UNLINKED = 4, /* detached by unlink or by a rename onto it: never comes back */
+    NODE_DELETING = 8  /* it lingers, and a thread is deleting its object */
 };
 
 /* What only directories have. */

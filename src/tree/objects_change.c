@@ -71,12 +71,32 @@ delete_lingering(Tree *tree, Call *call, Node *node, ObjectFile *file, GError **
     return loans != NULL && delete_version(call, &place, etag, error);
 }
 
-static void
-forget_lingering(Tree *tree, Node *node)
+/* One thread at a time: the last close and whoever takes the name may both want to delete the object, and a
+ * second request would hit what the name holds by then. TRUE: it is this thread's task, and end_deletion()
+ * must follow. FALSE: it is done. */
+static gboolean
+begin_deletion(Tree *tree, Node *node)
 {
     lock_acquire(&tree->lock);
+    while (node->flags & NODE_DELETING)
+        condition_wait(&tree->changed, &tree->lock, 0);
     GHashTable *lingering = node->parent->folder->lingering;
-    if (lingering != NULL && g_hash_table_lookup(lingering, node->name) == node) {
+    gboolean mine = lingering != NULL && g_hash_table_lookup(lingering, node->name) == node;
+    if (mine)
+        node->flags |= NODE_DELETING;
+    lock_release(&tree->lock);
+    return mine;
+}
+
+/* forget: the object is gone, or nobody will try again. */
+static void
+end_deletion(Tree *tree, Node *node, gboolean forget)
+{
+    lock_acquire(&tree->lock);
+    node->flags &= (guint16)~NODE_DELETING;
+    condition_wake_all(&tree->changed);
+    GHashTable *lingering = node->parent->folder->lingering;
+    if (forget && lingering != NULL && g_hash_table_lookup(lingering, node->name) == node) {
         g_hash_table_remove(lingering, node->name);
         tree_core_drop_locked(tree, node);
     }
@@ -87,21 +107,20 @@ void
 objects_end_lingering(Tree *tree, Call *call, Node *node, ObjectFile *file)
 {
     g_autoptr(GError) error = NULL;
-    lock_acquire(&tree->lock);
-    GHashTable *lingering = node->parent->folder->lingering;
-    gboolean pending = lingering != NULL && g_hash_table_lookup(lingering, node->name) == node;
-    lock_release(&tree->lock);
-    if (pending && !delete_lingering(tree, call, node, file, &error)) {
+    if (!begin_deletion(tree, node))
+        return;
+    if (!delete_lingering(tree, call, node, file, &error)) {
         g_autofree char *path = tree_describe(tree, node);
         log_warning("%s: unlinked, but its object stays: %s", path, error->message);
     }
-    if (pending)
-        forget_lingering(tree, node);
+    end_deletion(tree, node, TRUE);
 }
 
 gboolean
 objects_finish_lingering_node(Tree *tree, Call *call, Node *node, GError **error)
 {
+    if (!begin_deletion(tree, node))
+        return TRUE;
     lock_acquire(&tree->lock);
     g_autoptr(ObjectFile) file = node->file != NULL ? object_file_ref(node->file) : NULL;
     gboolean small = node->facts.size_bytes <= OBJECTS_DETACH_MAX_BYTES;
@@ -111,10 +130,9 @@ objects_finish_lingering_node(Tree *tree, Call *call, Node *node, GError **error
         g_autofree char *path = tree_describe(tree, node);
         log_warning("%s: open, but its object goes: %s", path, ignored->message);
     }
-    if (!delete_lingering(tree, call, node, file, error))
-        return FALSE;
-    forget_lingering(tree, node);
-    return TRUE;
+    gboolean deleted = delete_lingering(tree, call, node, file, error);
+    end_deletion(tree, node, deleted);
+    return deleted;
 }
 
 gboolean
