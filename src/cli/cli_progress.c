@@ -11,6 +11,9 @@
 
 #define POLL_US (100 * 1000)
 #define BAR_WIDTH 40
+/* The kernel tells the daemon of the end only when no other mount namespace (of a container, of unshare)
+ * still has a copy of the mount. A daemon that does not hear of it is told by a signal. */
+#define PATIENCE_MS 2000
 
 typedef struct {
     guint count;
@@ -73,6 +76,8 @@ cli_progress_wait_process(pid_t pid)
     if (fd < 0)
         return;
     struct pollfd ended = {.fd = fd, .events = POLLIN};
+    if (poll(&ended, 1, PATIENCE_MS) == 0)
+        (void)syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0);
     while (poll(&ended, 1, -1) < 0)
         ;
     close(fd);

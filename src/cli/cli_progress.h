@@ -7,5 +7,5 @@
 
 /* Waits until nothing that programs have closed is still on its way. Fails as cli_control_read_status(). */
 gboolean cli_progress_wait(const char *mount_point, GError **error);
-/* Waits until process `pid` has ended; TRUE at once when it is 0. */
+/* After the unmount: waits until the daemon `pid` has ended, and helps when it does not notice; 0: nothing. */
 void cli_progress_wait_process(pid_t pid);

@@ -132,6 +132,20 @@ def test_umount_says_who_is_in_the_way(local):
         assert is_mounted(local.point)
 
 
+def test_umount_although_another_namespace_has_a_copy(local):
+    """A container or unshare(1) that started meanwhile keeps the file system in being; the daemon ends all the same."""
+    ready = "echo ready; exec sleep 600"
+    other = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sh", "-c", ready], stdout=subprocess.PIPE)
+    try:
+        assert other.stdout.readline() == b"ready\n"
+        (local.point / "first" / "box" / "note").write_text("hello")
+        local.umount()
+    finally:
+        other.kill()
+        other.wait()
+        other.stdout.close()
+
+
 def test_dead_mount_is_cleared(local):
     local.kill(clear=False)
     with pytest.raises(OSError) as caught:
