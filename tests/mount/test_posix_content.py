@@ -378,6 +378,31 @@ def test_copy_range_from_unpublished_bytes(box):
     assert (box.path / "to").read_bytes() == bytes(3) + (b"0123456789" * 1000)[5:] + bytes(5005)
 
 
+@pytest.mark.parametrize("change", ["write", "truncate", "replace", "unlink", "unlinked before"])
+def test_copy_range_then_the_source_changes(box, change):
+    """A copy has the bytes of the moment of the copy."""
+    source, target = box.path / "source", box.path / "target"
+    data = random_bytes(300000)
+    source.write_bytes(data)
+    (box.path / "other").write_bytes(b"other")
+    with open(source, "rb", buffering=0) as reader, open(target, "w+b", buffering=0) as copy:
+        if change == "unlinked before":
+            source.unlink()
+        assert os.copy_file_range(reader.fileno(), copy.fileno(), 250000, 0, 10) == 250000
+        if change == "write":
+            source.write_bytes(random_bytes(300000, 1))
+        elif change == "truncate":
+            os.truncate(source, 0)
+        elif change == "replace":
+            os.rename(box.path / "other", source)
+        elif change == "unlink":
+            source.unlink()
+        assert os.pread(copy.fileno(), 300000, 0) == bytes(10) + data[:250000]
+    assert target.read_bytes() == bytes(10) + data[:250000]
+    box.refresh()
+    assert target.read_bytes() == bytes(10) + data[:250000]
+
+
 def test_copy_range_to_another_storage(box):
     data = random_bytes(100000)
     (box.path / "from").write_bytes(data)

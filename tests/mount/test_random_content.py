@@ -26,8 +26,8 @@ class Difference(AssertionError):
 class Pair:
     """The same operations on a file of the mount and on a plain one; every result is compared."""
 
-    def __init__(self, numbers, mounted, plain, limit, copies=True):
-        self.numbers, self.limit, self.copies = numbers, limit, copies
+    def __init__(self, numbers, mounted, plain, limit):
+        self.numbers, self.limit = numbers, limit
         self.roots = (mounted, plain)
         self.handles = []  # (name, descriptor in the mount, plain descriptor, flags)
         self.log = None
@@ -205,7 +205,7 @@ class Pair:
 
     def step(self):
         operations = {self.open: 12, self.close: 8, self.write: 22, self.sequential: 3, self.read: 22, self.truncate: 6, self.map: 6, self.sync: 3,
-                      self.allocate: 2, self.copy_range: 5 if self.copies else 0, self.rename: 2, self.unlink: 1, self.stat: 5, self.check: 3}
+                      self.allocate: 2, self.copy_range: 5, self.rename: 2, self.unlink: 1, self.stat: 5, self.check: 3}
         self.numbers.choices(list(operations), operations.values())[0]()
 
     def finish(self):
@@ -242,7 +242,7 @@ def run_operations(pair, count, log):
 
 def run_random(box, plain, seed, count, limit):
     plain.mkdir()
-    pair = Pair(random.Random(seed), box.path, plain, limit, copies=box.is_local)
+    pair = Pair(random.Random(seed), box.path, plain, limit)
     log = plain.parent / "operations"
     child = os.fork()
     if child == 0:
