@@ -133,6 +133,22 @@ fail_in_doubt(Publication *p, const WriteOptions *options, gboolean has_time, GE
     return FALSE;
 }
 
+/* Before the request that makes it visible: given up until now, it is not sent; given up from now on, its end
+ * is waited for, because a request that is cut off may be carried out all the same, and nobody would know of
+ * the object.
+ */
+static gboolean
+begin_last_request(Publication *p, GError **error)
+{
+    lock_acquire(&p->file->lock);
+    gboolean dropped = p->file->dropped;
+    p->file->publication_call = NULL;
+    lock_release(&p->file->lock);
+    if (dropped)
+        g_set_error(error, STORAGEFS_ERROR, ERROR_CANCELLED, "%s was removed", p->key);
+    return !dropped;
+}
+
 static gboolean
 store_by_put(Publication *p, GError **error)
 {
@@ -143,7 +159,7 @@ store_by_put(Publication *p, GError **error)
     GError *failure = NULL;
     WriteOptions options = make_options(p);
     /* A driver may read its source twice (a hash, a retry): what is remote is fetched once, before. */
-    if (!file_content_stage(p->file, p->call, 0, size_bytes, error))
+    if (!file_content_stage(p->file, p->call, 0, size_bytes, error) || !begin_last_request(p, error))
         return FALSE;
     file_content_init_source(&content, p->file, p->call, 0, size_bytes, &source);
     if (!storage_write_object(p->file->storage, p->call, p->container, p->key, &source, &options, &stored,
@@ -160,6 +176,8 @@ store_by_copy(Publication *p, ObjectVersion *from, GError **error)
     g_auto(ObjectVersionPlace) place = {0};
     GError *failure = NULL;
     WriteOptions options = make_options(p);
+    if (!begin_last_request(p, error))
+        return FALSE;
     object_version_get_place(from, &place);
     CopySource source = {place.container, place.key, place.etag};
     if (!storage_copy_object(p->file->storage, p->call, &source, object_version_get_size(from), p->container,
@@ -195,7 +213,7 @@ commit(Publication *p, const char *upload_id, const UploadPlan *plan, GArray *pa
        const WriteOptions *options, gboolean has_time, ObjectInfo *out_stored, GError **error)
 {
     GError *failure = NULL;
-    if (!check_sources(p, plan, error) || !call_check(p->call, error))
+    if (!check_sources(p, plan, error) || !call_check(p->call, error) || !begin_last_request(p, error))
         return FALSE;
     return storage_commit_upload(p->file->storage, p->call, p->container, p->key, upload_id,
                                  (const UploadPart *)(gpointer)parts->data, parts->len, options,
