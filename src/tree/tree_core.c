@@ -67,11 +67,22 @@ table_of(Tree *tree, const Node *node)
     return node->flags & NODE_DETACHED ? &tree->detached : &tree->table;
 }
 
+/* A Node keeps its number when it is renamed, and while it is open without a name: the next one of the old
+ * path needs another, or programs take both for one file. */
+static void
+number_locked(Tree *tree, Node *node) REQUIRES(tree->lock)
+{
+    while (g_hash_table_contains(tree->inodes, &node->inode))
+        node->inode++;
+    g_hash_table_insert(tree->inodes, &node->inode, node);
+}
+
 Node *
 tree_core_attach_locked(Tree *tree, Node *parent, const char *name, NodeKind kind)
 {
     Node *node = node_new(parent, name, kind);
     node->flags |= parent->flags & NODE_DETACHED;
+    number_locked(tree, node);
     node_table_insert(table_of(tree, node), node);
     return node;
 }
@@ -80,6 +91,7 @@ static void
 free_node_locked(Tree *tree, Node *node)
 {
     node_table_remove(table_of(tree, node), node);
+    g_hash_table_remove(tree->inodes, &node->inode);
     detail_cache_drop(&tree->details, node);
     if (node->kind == NODE_STORAGE && node->folder->storage != NULL)
         g_ptr_array_add(tree->garbage, g_steal_pointer(&node->folder->storage));
