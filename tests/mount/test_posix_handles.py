@@ -343,6 +343,37 @@ def test_inode_numbers(box):
     assert {entry.name: entry.inode() for entry in os.scandir(box.path)} == {"file": inode, "other": other.stat().st_ino}
 
 
+def test_inode_numbers_of_saved_files(box):
+    """A new file under the name that another was renamed from is another file: cp and tail -F compare the numbers."""
+    draft, saved = box.path / "draft", box.path / "saved"
+    draft.write_bytes(b"one")
+    os.rename(draft, saved)
+    draft.write_bytes(b"two, longer")
+    assert not os.path.samefile(draft, saved)
+    subprocess.run(["cp", draft, saved], check=True)
+    assert saved.read_bytes() == b"two, longer"
+    with open(draft, "rb") as file:
+        draft.unlink()
+        draft.write_bytes(b"three")
+        assert os.fstat(file.fileno()).st_ino != draft.stat().st_ino
+
+
+def test_unlink_right_after_close(box):
+    """The kernel tells about a close after close(2) has returned: what is removed meanwhile is gone, and stays gone."""
+    for number in range(60):
+        path = box.path / "lock"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        if number % 2:
+            os.write(descriptor, b"x")
+        second = os.dup(descriptor)
+        os.close(descriptor)
+        os.close(second)
+        path.unlink()
+        assert not path.exists()
+    box.refresh()
+    assert os.listdir(box.path) == []
+
+
 def write_lines(path, writer):
     with open(path, "ab", buffering=0) as file:
         for number in range(100):
