@@ -7,5 +7,6 @@
 
 /* Waits until nothing that programs have closed is still on its way. Fails as cli_control_read_status(). */
 gboolean cli_progress_wait(const char *mount_point, GError **error);
-/* After the unmount: waits until the daemon `pid` has ended, and helps when it does not notice; 0: nothing. */
+/* After the unmount: waits until the daemon `pid` has ended, and helps when it does not notice; 0: nothing.
+ */
 void cli_progress_wait_process(pid_t pid);
