@@ -75,9 +75,10 @@ class SharedStorage:
         return self._client
 
     def keys(self, prefix=""):
-        """The keys that the service itself lists in the first container."""
+        """The keys that the service itself lists in the first container, without those of a probe that runs."""
         pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=self.container, Prefix=prefix)
-        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        return [key for key in keys if not key.startswith(".storagefs-probe-")]
 
     def put(self, key, body=b"", **options):
         self.client().put_object(Bucket=self.container, Key=key, Body=body, **options)
