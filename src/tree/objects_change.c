@@ -60,9 +60,12 @@ delete_lingering(Tree *tree, Call *call, Node *node, ObjectFile *file, GError **
     g_autofree char *unconfirmed = NULL;
     if (file != NULL && !object_file_find_unconfirmed(file, call, &unconfirmed, error))
         return FALSE;
+    g_auto(ObjectInfo) info = {0};
+    if (file != NULL)
+        object_file_get_info(file, &info);
     lock_acquire(&tree->lock);
     g_autofree char *known = version_tag_dup(&node->facts.tag);
-    const char *etag = unconfirmed != NULL ? unconfirmed : known;
+    const char *etag = unconfirmed != NULL ? unconfirmed : info.etag != NULL ? info.etag : known;
     gboolean ok = etag == NULL || node_place_init(&place, node->parent, node->name, error);
     lock_release(&tree->lock);
     if (!ok || etag == NULL)
@@ -98,6 +101,9 @@ end_deletion(Tree *tree, Node *node, gboolean forget)
     GHashTable *lingering = node->parent->folder->lingering;
     if (forget && lingering != NULL && g_hash_table_lookup(lingering, node->name) == node) {
         g_hash_table_remove(lingering, node->name);
+        /* What was listed meanwhile still has the name. */
+        if (tree_core_find_locked(tree, node->parent, node->name) == NULL)
+            objects_vanished_locked(tree, node->parent, node->name);
         tree_core_drop_locked(tree, node);
     }
     lock_release(&tree->lock);
