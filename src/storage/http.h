@@ -19,7 +19,9 @@ typedef struct {
     const char *proxy;         /* URL, "" none, NULL: the environment's (http_proxy, no_proxy ...) */
     guint maximum_connections; /* idle ones kept */
     gint64 connect_timeout_us;
-    gint64 stall_timeout_us; /* no byte in either direction for so long: TIMEOUT; 0 never */
+    /* No byte in either direction for so long, or for the call's patience if that is shorter: TIMEOUT; 0
+     * never. */
+    gint64 stall_timeout_us;
     const char *user_agent;
 } HttpSettings;
 #define HTTP_SETTINGS_DEFAULT                                                                                \
