@@ -1,6 +1,8 @@
 /* Thin wrappers over OpenSSL's EVP, and CRC-32C. See digest.h. */
 #include "drivers/common/digest.h"
 
+#include "src/base/crc32c.h"
+
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <string.h>
@@ -87,59 +89,6 @@ digest_crc32c_base64(guint32 crc)
     return g_base64_encode((const guint8 *)&wire, sizeof wire);
 }
 
-static const guint32 *
-crc_table(void)
-{
-    static guint32 table[256];
-    static gsize ready;
-    if (g_once_init_enter(&ready)) {
-        for (guint32 i = 0; i < 256; i++) {
-            guint32 value = i;
-            for (int bit = 0; bit < 8; bit++)
-                value = (value >> 1) ^ ((value & 1) ? 0x82F63B78u : 0);
-            table[i] = value;
-        }
-        g_once_init_leave(&ready, 1);
-    }
-    return table;
-}
-
-static guint32
-crc_portable(guint32 crc, const guint8 *bytes, gsize length)
-{
-    const guint32 *table = crc_table();
-    for (gsize i = 0; i < length; i++)
-        crc = (crc >> 8) ^ table[(crc ^ bytes[i]) & 0xFF];
-    return crc;
-}
-
-#if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static guint32
-crc_instruction(guint32 crc, const guint8 *bytes, gsize length)
-{
-    guint64 wide = crc;
-    for (; length >= 8; bytes += 8, length -= 8) {
-        guint64 word;
-        memcpy(&word, bytes, 8);
-        wide = __builtin_ia32_crc32di(wide, word);
-    }
-    crc = (guint32)wide;
-    for (; length > 0; bytes++, length--)
-        crc = __builtin_ia32_crc32qi(crc, *bytes);
-    return crc;
-}
-#endif
-
-guint32
-digest_crc32c(guint32 crc, const void *data, gsize length)
-{
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("sse4.2"))
-        return ~crc_instruction(~crc, data, length);
-#endif
-    return ~crc_portable(~crc, data, length);
-}
-
 void
 digest_set_clear(DigestSet *set)
 {
@@ -179,7 +128,7 @@ running_update(Running *running, const guint8 *bytes, gsize length)
     if (running->md5)
         must(EVP_DigestUpdate(running->md5, bytes, length));
     if (running->wants_crc32c)
-        running->crc32c = digest_crc32c(running->crc32c, bytes, length);
+        running->crc32c = crc32c_append(running->crc32c, bytes, length);
 }
 
 static void

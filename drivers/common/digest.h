@@ -1,6 +1,6 @@
 /* Digests of memory and of byte sources, in the text forms that services want.
  *
- * MD, SHA and HMAC are OpenSSL's; CRC-32C uses the processor's instruction where it has one.
+ * MD, SHA and HMAC are OpenSSL's, CRC-32C is src/base/crc32c.c's.
  */
 #pragma once
 
@@ -22,9 +22,6 @@ char *digest_md5_base64(const void *data, gsize length);
 char *digest_hmac_sha1_base64(const char *key, const char *text);
 /* Base64 of the big-endian value. Caller frees. */
 char *digest_crc32c_base64(guint32 crc);
-
-/* CRC-32C (Castagnoli) of `data` appended to what has the CRC `crc`; 0 to begin. */
-guint32 digest_crc32c(guint32 crc, const void *data, gsize length);
 
 /* What to compute over a source in one pass over its bytes. */
 typedef enum { DIGEST_WANT_SHA256 = 1, DIGEST_WANT_MD5 = 2, DIGEST_WANT_CRC32C = 4 } DigestWant;
