@@ -181,6 +181,8 @@ open_memory(const char *driver_name, ConfigSection *section, GError **error)
     read_abilities(section, &memory->capabilities);
     read_limits(section, &memory->capabilities);
     memory->counted_etags = g_str_equal(config_section_get_string(section, "etags"), "counter");
+    /* A counter begins anew with the daemon; what the bytes say is true for ever. */
+    memory->capabilities.lasting_etags = !memory->counted_etags;
     memory->store = memory_store_open(config_section_get_string(section, "store"),
                                       (guint64)config_section_get_integer(section, "capacity"));
     return &memory->base;

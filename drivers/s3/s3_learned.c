@@ -230,6 +230,7 @@ s3_learned_get_capabilities(S3Learned *learned, Capabilities *out)
                                as_capability(learned, S3_CONDITION_COPY_PART_SOURCE) == CONDITION_ATOMIC),
         .equal_parts = options->equal_parts,
         .list_start_after = TRUE,
+        .lasting_etags = TRUE,
         .write_if_absent = as_capability(learned, S3_CONDITION_WRITE_IF_ABSENT),
         .write_if_etag = as_capability(learned, S3_CONDITION_WRITE_IF_ETAG),
         .commit_if_absent = as_capability(learned, S3_CONDITION_COMMIT_IF_ABSENT),

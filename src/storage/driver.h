@@ -129,6 +129,8 @@ typedef struct {
     gboolean copy_checks_source; /* CopySource.if_etag is honoured */
     gboolean equal_parts;        /* all parts but the last must be equally long */
     gboolean list_start_after;   /* start_after works: listings may be split */
+    gboolean lasting_etags;      /* key, ETag and size never name other bytes, also after a restart: what was
+                                    read may be kept on disk */
     ConditionSupport write_if_absent, write_if_etag, commit_if_absent, commit_if_etag, delete_if_etag;
     guint64 minimum_part_bytes, maximum_part_bytes, maximum_put_bytes, maximum_copy_bytes,
         maximum_object_bytes;
