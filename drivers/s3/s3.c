@@ -82,6 +82,18 @@ s3_get_capabilities(DriverInstance *instance, Capabilities *out)
     s3_learned_get_capabilities(((S3 *)instance)->learned, out);
 }
 
+static char *
+s3_dump_learned(DriverInstance *instance)
+{
+    return s3_learned_dump(((S3 *)instance)->learned);
+}
+
+static gboolean
+s3_take_learned(DriverInstance *instance, const char *text)
+{
+    return s3_learned_take(((S3 *)instance)->learned, text);
+}
+
 static gboolean
 s3_check_container_name(DriverInstance *instance, const char *name, GError **error)
 {
@@ -128,6 +140,8 @@ const Driver s3_driver = {.name = "s3",
                           .close = s3_close,
                           .describe_place = s3_describe_place,
                           .probe = s3_probe_run,
+                          .dump_learned = s3_dump_learned,
+                          .take_learned = s3_take_learned,
                           .get_capabilities = s3_get_capabilities,
                           .check_container_name = s3_check_container_name,
                           .check_key = s3_check_key,

@@ -32,7 +32,7 @@ struct S3Learned {
     gint64 skew_s;
     S3Support supports[S3_CONDITION_COUNT];
     S3Quotes quotes;
-    gboolean copy_object, copy_part;
+    gboolean copy_object, copy_part, tried;
     SigningKey signing_key;
 };
 
@@ -201,6 +201,69 @@ s3_learned_set_copies(S3Learned *learned, gboolean copy_object, gboolean copy_pa
     learned->copy_object = copy_object;
     learned->copy_part = copy_part && learned->options->copy_part;
     lock_release(&learned->lock);
+}
+
+void
+s3_learned_set_tried(S3Learned *learned)
+{
+    lock_acquire(&learned->lock);
+    learned->tried = TRUE;
+    lock_release(&learned->lock);
+}
+
+/* "1 PRESET", then one digit each for the conditions, the quotes, copies and copied parts. */
+static char *
+make_prefix(const S3Learned *learned)
+{
+    return g_strdup_printf("1 %s ", learned->options->preset->name);
+}
+
+char *
+s3_learned_dump(S3Learned *learned)
+{
+    g_autofree char *prefix = make_prefix(learned);
+    GString *text = g_string_new(prefix);
+    lock_acquire(&learned->lock);
+    gboolean tried = learned->tried;
+    for (int i = 0; i < S3_CONDITION_COUNT; i++)
+        g_string_append_c(text, (char)('0' + learned->supports[i]));
+    g_string_append_printf(text, "%d%d%d", (int)learned->quotes, learned->copy_object, learned->copy_part);
+    lock_release(&learned->lock);
+    return g_string_free(text, !tried);
+}
+
+/* TRUE: digits of the right number, each in its range. */
+static gboolean
+are_digits(const char *digits)
+{
+    static const char *const ranges[] = {"012", "01", "01"};
+    if (strlen(digits) != S3_CONDITION_COUNT + G_N_ELEMENTS(ranges) ||
+        strspn(digits, "012") < S3_CONDITION_COUNT)
+        return FALSE;
+    for (guint i = 0; i < G_N_ELEMENTS(ranges); i++) {
+        if (!strchr(ranges[i], digits[S3_CONDITION_COUNT + i]))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+gboolean
+s3_learned_take(S3Learned *learned, const char *text)
+{
+    g_autofree char *prefix = make_prefix(learned);
+    if (learned->options->conditions != S3_CONDITIONS_PROBE || !g_str_has_prefix(text, prefix) ||
+        !are_digits(text + strlen(prefix)))
+        return FALSE;
+    const char *digits = text + strlen(prefix);
+    lock_acquire(&learned->lock);
+    for (int i = 0; i < S3_CONDITION_COUNT; i++)
+        learned->supports[i] = (S3Support)(*digits++ - '0');
+    learned->quotes = (S3Quotes)(*digits++ - '0');
+    learned->copy_object = *digits++ == '1';
+    learned->copy_part = *digits == '1' && learned->options->copy_part;
+    learned->tried = TRUE;
+    lock_release(&learned->lock);
+    return TRUE;
 }
 
 static ConditionSupport

@@ -56,5 +56,11 @@ typedef enum { S3_QUOTES_UNKNOWN, S3_QUOTES_YES, S3_QUOTES_NO } S3Quotes;
 S3Quotes s3_learned_get_quotes(S3Learned *learned);
 void s3_learned_set_quotes(S3Learned *learned, S3Quotes quotes);
 
+/* Says that every condition was tried and answered, so that what is known may be kept. */
+void s3_learned_set_tried(S3Learned *learned);
+/* Driver.dump_learned, Driver.take_learned. */
+char *s3_learned_dump(S3Learned *learned);
+gboolean s3_learned_take(S3Learned *learned, const char *text);
+
 void s3_learned_set_copies(S3Learned *learned, gboolean copy_object, gboolean copy_part);
 void s3_learned_get_capabilities(S3Learned *learned, Capabilities *out);

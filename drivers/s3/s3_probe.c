@@ -22,7 +22,8 @@ typedef struct {
     Call *call;
     const char *container;
     char *key, *copy_key;
-    char *etag; /* of the object at key */
+    char *etag;         /* of the object at key */
+    gboolean disturbed; /* a request was not answered: what was found holds until the next mount only */
 } Probe;
 
 static void
@@ -43,9 +44,18 @@ learn(Probe *probe, S3Condition condition, gboolean works)
 /* What became of a request with a condition. */
 typedef enum { OUTCOME_DONE, OUTCOME_REFUSED, OUTCOME_FAILED } Outcome;
 
-static Outcome
-judge(gboolean done, const S3Request *request)
+/* Without a reply, or with one that may be another the next time. */
+static gboolean
+is_no_answer(const S3Failure *failure)
 {
+    ErrorCode code = s3_error_classify(failure);
+    return failure->status == 0 || code == ERROR_UNAVAILABLE || code == ERROR_THROTTLED;
+}
+
+static Outcome
+judge(Probe *probe, gboolean done, const S3Request *request)
+{
+    probe->disturbed |= !done && is_no_answer(&request->failure);
     if (done)
         return OUTCOME_DONE;
     return request->failure.status == 412 || request->failure.status == 304 ? OUTCOME_REFUSED
@@ -72,7 +82,7 @@ put(Probe *probe, const char *header, const char *value, GError **error)
         g_free(probe->etag);
         probe->etag = s3_headers_dup_etag(http_response_get_header(&response, "etag"));
     }
-    return judge(done, &request);
+    return judge(probe, done, &request);
 }
 
 static gboolean
@@ -137,7 +147,8 @@ probe_copy(Probe *probe)
     s3_headers_add_copy_source(probe->s3, &request, &source);
     if (!s3_headers_add_new_object(probe->s3, &request, NULL, NULL))
         return TRUE;
-    Outcome outcome = judge(s3_request_perform(probe->s3, &request, probe->call, &response, NULL), &request);
+    gboolean done = s3_request_perform(probe->s3, &request, probe->call, &response, NULL);
+    Outcome outcome = judge(probe, done, &request);
     if (outcome != OUTCOME_FAILED) {
         s3_learned_set_support(probe->s3->learned, S3_CONDITION_COPY_SOURCE,
                                outcome == OUTCOME_REFUSED ? S3_SUPPORT_ATOMIC : S3_SUPPORT_MAYBE);
@@ -160,7 +171,8 @@ probe_copy_part(Probe *probe, const char *upload_id)
     s3_headers_add_access(probe->s3, &request);
     s3_headers_add_customer_key(probe->s3, &request);
     s3_headers_add_copy_source(probe->s3, &request, &source);
-    Outcome outcome = judge(s3_request_perform(probe->s3, &request, probe->call, &response, NULL), &request);
+    gboolean done = s3_request_perform(probe->s3, &request, probe->call, &response, NULL);
+    Outcome outcome = judge(probe, done, &request);
     if (outcome != OUTCOME_FAILED) {
         s3_learned_set_support(probe->s3->learned, S3_CONDITION_COPY_PART_SOURCE,
                                outcome == OUTCOME_REFUSED ? S3_SUPPORT_ATOMIC : S3_SUPPORT_MAYBE);
@@ -178,6 +190,7 @@ commit(Probe *probe, const char *upload_id, const UploadPart *part, const char *
     if (s3_multipart_commit(&probe->s3->base, probe->call, probe->container, probe->key, upload_id, part, 1,
                             &options, &info, &why))
         return OUTCOME_DONE;
+    probe->disturbed |= error_is_transient(why) || error_is(why, ERROR_CANCELLED);
     return error_is(why, ERROR_CHANGED) || error_is(why, ERROR_EXISTS) ? OUTCOME_REFUSED : OUTCOME_FAILED;
 }
 
@@ -207,15 +220,19 @@ probe_multipart(Probe *probe, gboolean copies)
     ByteSource source = memory_source_make(content, strlen(content));
     g_autofree char *upload_id = NULL;
     UploadPart part = {0};
-    if (!s3_multipart_begin(instance, probe->call, probe->container, probe->key, NULL, &upload_id, NULL))
+    g_autoptr(GError) why = NULL;
+    if (!s3_multipart_begin(instance, probe->call, probe->container, probe->key, NULL, &upload_id, &why)) {
+        probe->disturbed |= error_is_transient(why) || error_is(why, ERROR_CANCELLED);
         return;
+    }
     gboolean copies_parts = copies && probe_copy_part(probe, upload_id);
     s3_learned_set_copies(probe->s3->learned, copies, copies_parts);
     if (s3_multipart_put_part(instance, probe->call, probe->container, probe->key, upload_id, 1, &source,
-                              &part, NULL)) {
+                              &part, &why)) {
         probe_commit_conditions(probe, upload_id, &part);
         upload_part_clear(&part);
     }
+    probe->disturbed |= error_is_transient(why) || error_is(why, ERROR_CANCELLED);
     (void)s3_multipart_abort(instance, probe->call, probe->container, probe->key, upload_id, NULL);
 }
 
@@ -228,7 +245,7 @@ probe_delete(Probe *probe)
     s3_request_init(&request, "DELETE", probe->container, probe->key);
     s3_request_add_header(&request, "If-Match", wrong);
     gboolean done = s3_request_perform(probe->s3, &request, probe->call, &response, NULL);
-    if (done || request.failure.status == 412)
+    if (judge(probe, done, &request) != OUTCOME_FAILED)
         learn(probe, S3_CONDITION_DELETE_IF_ETAG, !done);
 }
 
@@ -247,6 +264,8 @@ probe_conditions(S3 *s3, Call *call, const char *container)
         if (!has_ended(&probe))
             probe_multipart(&probe, copies);
         probe_delete(&probe);
+        if (!probe.disturbed && !has_ended(&probe))
+            s3_learned_set_tried(s3->learned);
     }
     /* Also when the call has ended: nothing of ours is left behind. */
     g_autoptr(Call) cleaning = call_new(10 * G_USEC_PER_SEC);

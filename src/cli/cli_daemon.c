@@ -30,11 +30,21 @@ typedef struct {
 /* When the mount ends while a storage does not answer, what is unpublished is saved after so long. */
 #define DRAIN_US (600 * G_USEC_PER_SEC)
 
+/* A read-only mount writes to no service, not even to try what it can do. */
+static Settings *
+load_settings(const Daemon *daemon, const char *path, GError **error)
+{
+    Settings *settings = settings_load(path, error);
+    if (settings != NULL && daemon->options->options.read_only)
+        settings_make_read_only(settings);
+    return settings;
+}
+
 static gboolean
 reload(gpointer data, GError **error)
 {
     Daemon *daemon = data;
-    g_autoptr(Settings) settings = settings_load(daemon->settings->path, error);
+    g_autoptr(Settings) settings = load_settings(daemon, daemon->settings->path, error);
     if (settings == NULL || !storage_set_reload(daemon->set, settings, error))
         return FALSE;
     log_set_level(settings->log_level);
@@ -112,7 +122,7 @@ resolve_mount_point(Daemon *daemon, GError **error)
 static gboolean
 daemon_make(Daemon *daemon, GError **error)
 {
-    daemon->settings = settings_load(daemon->options->config_path, error);
+    daemon->settings = load_settings(daemon, daemon->options->config_path, error);
     if (daemon->settings == NULL || !resolve_mount_point(daemon, error))
         return FALSE;
     log_set_level(daemon->settings->log_level);

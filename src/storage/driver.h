@@ -208,6 +208,12 @@ struct Driver {
      * force from now on. Fails: NOT_FOUND, BAD_CONFIG. */
     gboolean (*probe)(DriverInstance *instance, Call *call, const char *writable_container, Capabilities *out,
                       GError **error);
+    /* What probe() found out with a container to write in, as one line of text for a later instance at the
+     * same place; NULL while there is nothing certain. Caller frees. Both functions or none. */
+    char *(*dump_learned)(DriverInstance *instance);
+    /* Before the first request. FALSE, and nothing taken: the text is not ours, or this configuration knows
+     * without it. */
+    gboolean (*take_learned)(DriverInstance *instance, const char *text);
     /* What is in force now: capabilities as probed, or as learned since. */
     void (*get_capabilities)(DriverInstance *instance, Capabilities *out);
 

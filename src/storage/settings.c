@@ -315,3 +315,12 @@ settings_load(const char *path, GError **error)
         return NULL;
     return g_steal_pointer(&settings);
 }
+
+void
+settings_make_read_only(Settings *settings)
+{
+    for (guint i = 0; i < settings->storages->len; i++) {
+        StorageSettings *storage = g_ptr_array_index(settings->storages, i);
+        storage->read_only = TRUE;
+    }
+}

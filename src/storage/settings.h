@@ -50,6 +50,9 @@ Settings *settings_load(const char *path, GError **error);
 void settings_free(Settings *settings);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Settings, settings_free)
 
+/* `-o ro`: every storage as if it had read_only = yes, so that nothing is ever written to a service. */
+void settings_make_read_only(Settings *settings);
+
 /* The tables, for documentation and conf/storagefs.conf.example's test: each ended by name NULL. */
 const ConfigKey *settings_get_global_keys(void);
 const ConfigKey *settings_get_storage_keys(void);

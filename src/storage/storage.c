@@ -46,6 +46,7 @@ destroy(gpointer data)
     condition_clear(&storage->changed);
     lock_clear(&storage->lock);
     g_free(storage->last_error);
+    g_free(storage->learned_path);
     g_free(storage->place);
     settings_free_storage(storage->settings);
     g_free(storage);

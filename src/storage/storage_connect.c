@@ -2,6 +2,8 @@
  * back-off when something was missing. */
 #include "src/storage/storage_private.h"
 
+#include "src/storage/learned_file.h"
+
 #include <string.h>
 
 #define MAXIMUM_CONNECT_US (10 * (gint64)G_USEC_PER_SEC)
@@ -171,6 +173,36 @@ try_conditions(Storage *storage, Call *call)
         log_debug("%s: conditions could not be tried: %s", storage->settings->name, failure->message);
 }
 
+static gint64
+get_now_s(void)
+{
+    return g_get_real_time() / G_USEC_PER_SEC;
+}
+
+void
+storage_keep_learned_in(Storage *storage, const char *state_dir)
+{
+    const Driver *driver = storage->settings->driver;
+    if (!driver->take_learned)
+        return;
+    g_autofree char *name = g_strdup_printf("learned-%016" G_GINT64_MODIFIER "x", storage->id);
+    storage->learned_path = g_build_filename(state_dir, name, NULL);
+    g_autofree char *text = learned_file_load(storage->learned_path, storage->place, get_now_s());
+    if (text && !driver->take_learned(storage->instance, text))
+        log_debug("%s: what was learned before does not fit any more", storage->settings->name);
+}
+
+static void
+keep_learned(Storage *storage)
+{
+    g_autofree char *text =
+        storage->learned_path ? storage->settings->driver->dump_learned(storage->instance) : NULL;
+    g_autoptr(GError) failure = NULL;
+    if (text && !learned_file_save(storage->learned_path, storage->place, get_now_s(), text, &failure))
+        log_warning("%s: the next mount tries the service again: %s", storage->settings->name,
+                    failure->message);
+}
+
 /* Where a preset does not know, what a write costs depends on it: found out before the first one. */
 static gboolean
 has_unknown_conditions(Storage *storage)
@@ -191,8 +223,10 @@ run_connect(gpointer data)
     g_autoptr(GError) probe_failure = NULL;
     gboolean made = make_containers(storage, call, &failure);
     gboolean probed = probe(storage, call, &probe_failure);
-    if (probed && has_unknown_conditions(storage))
+    if (probed && has_unknown_conditions(storage)) {
         try_conditions(storage, call);
+        keep_learned(storage);
+    }
     finish(storage, probed,
            !probed ? g_steal_pointer(&probe_failure)
            : made  ? NULL

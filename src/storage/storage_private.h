@@ -32,6 +32,7 @@ struct Storage {
     guint64 id;
     WorkerPool *calls, *transfers;
     WorkerPool *background; /* one thread, for connecting */
+    char *learned_path;     /* of the learned_file, NULL: nothing is kept; set before connecting */
     Call *lifetime;         /* cancelled when the last reference goes */
     _Atomic guint64 requests, retries, failures, body_bytes_sent, body_bytes_received;
     atomic_int state;      /* StorageState */

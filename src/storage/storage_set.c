@@ -30,10 +30,12 @@ find_in(GPtrArray *storages, const char *name)
     return NULL;
 }
 
-/* Storages for `settings`, those of `old` (may be NULL) that are still the same taken over. */
+/* Under `changing`. Storages for `settings`, those of `old` (may be NULL) that are still the same taken over.
+ */
 static GPtrArray *
-open_storages(const Settings *settings, GPtrArray *old, GError **error)
+open_storages(StorageSet *set, const Settings *settings, GPtrArray *old, GError **error)
 {
+    g_autofree char *state_dir = g_path_get_dirname(set->state->path);
     g_autoptr(GPtrArray) storages = g_ptr_array_new_with_free_func((GDestroyNotify)storage_unref);
     for (guint i = 0; i < settings->storages->len; i++) {
         const StorageSettings *wanted = g_ptr_array_index(settings->storages, i);
@@ -43,6 +45,8 @@ open_storages(const Settings *settings, GPtrArray *old, GError **error)
         if (!storage)
             return NULL;
         g_ptr_array_add(storages, storage);
+        if (!same)
+            storage_keep_learned_in(storage, state_dir);
     }
     return g_steal_pointer(&storages);
 }
@@ -127,7 +131,7 @@ static GPtrArray *
 prepare(StorageSet *set, const Settings *settings, GPtrArray *old, const char *const *accepted,
         GError **error)
 {
-    g_autoptr(GPtrArray) storages = open_storages(settings, old, error);
+    g_autoptr(GPtrArray) storages = open_storages(set, settings, old, error);
     if (!storages)
         return NULL;
     g_autoptr(StateFile) state = state_file_copy(set->state);

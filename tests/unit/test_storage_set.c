@@ -1,6 +1,8 @@
 /* The set of storages: its default, what it remembers, reloading. */
 #include "src/storage/storage_set.h"
 
+#include "src/storage/learned_file.h"
+
 #include "tests/unit/storage_fixture.h"
 
 #include <glib/gstdio.h>
@@ -252,6 +254,25 @@ test_state_directory(void)
     g_assert_cmpstr(one, !=, other);
 }
 
+static void
+test_learned(Fixture *fixture, gconstpointer data)
+{
+    enum { NOW_S = 1000000000 };
+    g_autofree char *path = g_build_filename(fixture->parent, "learned", NULL);
+    GError *error = NULL;
+    g_assert_null(learned_file_load(path, "s3 a", NOW_S));
+    learned_file_save(path, "s3 a", NOW_S, "a text", &error);
+    g_assert_no_error(error);
+    g_autofree char *text = learned_file_load(path, "s3 a", NOW_S + LEARNED_FILE_MAXIMUM_AGE_S);
+    g_assert_cmpstr(text, ==, "a text");
+    g_assert_null(learned_file_load(path, "s3 b", NOW_S));
+    g_assert_null(learned_file_load(path, "s3 a", NOW_S + LEARNED_FILE_MAXIMUM_AGE_S + 1));
+    g_assert_null(learned_file_load(path, "s3 a", NOW_S - 1));
+    g_assert_true(g_file_set_contents(path, "[learned]\nplace", -1, NULL));
+    g_assert_null(learned_file_load(path, "s3 a", NOW_S));
+    g_remove(path);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -269,6 +290,7 @@ main(int argc, char **argv)
         {"directory-is-private", test_directory_is_private},
         {"damaged-file-is-told", test_damaged_file_is_told},
         {"choice-that-cannot-be-kept", test_choice_that_cannot_be_kept},
+        {"learned", test_learned},
         {"reload", test_reload},
         {"reload-is-all-or-nothing", test_reload_is_all_or_nothing},
     };
