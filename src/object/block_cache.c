@@ -22,6 +22,8 @@ struct Block {
     BlockState state;
     gboolean listed; /* in by_index and in one queue */
     gboolean used;   /* read to its end: in the queue `used`, else in `unused` */
+    guint waiters;   /* readers inside block_cache_wait() */
+    Call *call;      /* FETCHING on a lane: cancelled when the last waiter leaves; else NULL */
     GError *error;
     Condition done;
     guint8 *data;
@@ -311,7 +313,8 @@ block_cache_look(BlockCache *cache, ObjectVersion *version, guint64 offset, gsiz
 }
 
 static Block *
-block_new_locked(BlockCache *cache, ObjectVersion *version, guint64 index, guint8 *data, gsize length_bytes)
+block_new_locked(BlockCache *cache, ObjectVersion *version, guint64 index, Call *call, guint8 *data,
+                 gsize length_bytes)
 {
     Block *block = g_new0(Block, 1);
     block->cache = cache;
@@ -321,6 +324,7 @@ block_new_locked(BlockCache *cache, ObjectVersion *version, guint64 index, guint
     block->references = 1;
     block->state = BLOCK_FETCHING;
     block->listed = TRUE;
+    block->call = call_ref(call);
     block->data = data;
     block->length_bytes = length_bytes;
     block->link.data = block;
@@ -331,7 +335,7 @@ block_new_locked(BlockCache *cache, ObjectVersion *version, guint64 index, guint
 }
 
 Block *
-block_cache_claim(BlockCache *cache, ObjectVersion *version, guint64 index, gboolean *out_full)
+block_cache_claim(BlockCache *cache, ObjectVersion *version, guint64 index, Call *call, gboolean *out_full)
 {
     gsize length_bytes = block_length(version, index);
     Block *block = NULL;
@@ -344,7 +348,7 @@ block_cache_claim(BlockCache *cache, ObjectVersion *version, guint64 index, gboo
         if (data == NULL && evict_locked(cache, &cache->used, length_bytes) > 0)
             data = take_memory_locked(cache, length_bytes);
         if (data != NULL)
-            block = block_new_locked(cache, version, index, data, length_bytes);
+            block = block_new_locked(cache, version, index, call, data, length_bytes);
         *out_full = data == NULL;
     }
     leave(cache);
@@ -364,8 +368,10 @@ block_cache_run(BlockCache *cache, Block *block, Call *call, GError **error)
         unlist_locked(block);
     }
     condition_wake_all(&block->done);
+    Call *own = g_steal_pointer(&block->call);
     unref_locked(block);
     leave(cache);
+    call_unref(own);
     if (!ok)
         g_propagate_error(error, g_steal_pointer(&local_error));
     return ok;
@@ -382,18 +388,35 @@ report_locked(const Block *block, GError **error)
     return FALSE;
 }
 
+static Block *
+join(BlockCache *cache, ObjectVersion *version, guint64 index)
+{
+    lock_acquire(&cache->lock);
+    Block *block = find_locked(cache, version, index);
+    if (block != NULL && block->state == BLOCK_FETCHING) {
+        block->references++;
+        block->waiters++;
+    } else {
+        block = NULL;
+    }
+    leave(cache);
+    return block;
+}
+
+/* Whoever waited longest may be the only one who wanted it: a fetch that hangs is not left for the next. */
+static Call *
+quit_locked(Block *block)
+{
+    gboolean abandoned = --block->waiters == 0 && block->state == BLOCK_FETCHING;
+    return abandoned ? call_ref(block->call) : NULL;
+}
+
 gboolean
 block_cache_wait(BlockCache *cache, ObjectVersion *version, guint64 index, Call *call, GError **error)
 {
     CallWait wait;
     gboolean ok = TRUE;
-    lock_acquire(&cache->lock);
-    Block *block = find_locked(cache, version, index);
-    if (block != NULL && block->state == BLOCK_FETCHING)
-        block->references++;
-    else
-        block = NULL;
-    leave(cache);
+    Block *block = join(cache, version, index);
     if (block == NULL)
         return TRUE;
 
@@ -403,8 +426,11 @@ block_cache_wait(BlockCache *cache, ObjectVersion *version, guint64 index, Call 
         ok = call_wait_next(&wait, error);
     if (ok)
         ok = report_locked(block, error);
+    Call *abandoned = quit_locked(block);
     leave(cache);
     call_wait_end(&wait);
+    call_cancel(abandoned);
+    call_unref(abandoned);
     release(block);
     return ok;
 }
@@ -423,6 +449,16 @@ block_cache_discard(BlockCache *cache, ObjectVersion *version, guint64 first, gu
     }
     leave(cache);
     return bytes;
+}
+
+guint
+block_cache_count_waiters(BlockCache *cache, ObjectVersion *version, guint64 index)
+{
+    lock_acquire(&cache->lock);
+    const Block *block = find_locked(cache, version, index);
+    guint waiters = block != NULL ? block->waiters : 0;
+    leave(cache);
+    return waiters;
 }
 
 void

@@ -6,7 +6,8 @@
  *
  * A block nobody has read to its end yet is kept longer than one that was: the kernel has its own copy of
  * those, so only a few are kept for readers that follow closely. Whoever needs a block that is not there
- * claims it, then runs it (or has it run on a lane); everybody else waits for that one request.
+ * claims it, then runs it (or has it run on a lane); everybody else waits for that one request. One that runs
+ * on a lane is cancelled when the last of those who waited for it has left before its end.
  */
 #pragma once
 
@@ -36,8 +37,10 @@ typedef enum { BLOCKS_READY, BLOCKS_FETCHING, BLOCKS_ABSENT } BlocksState;
 BlocksState block_cache_look(BlockCache *cache, ObjectVersion *version, guint64 offset, gsize length_bytes,
                              ReadVector *out, guint64 *out_index);
 /* The block in state FETCHING, for the caller to run; NULL when it is there already, past the end, or (then
- * *out_full is TRUE) memory is short. */
-Block *block_cache_claim(BlockCache *cache, ObjectVersion *version, guint64 index, gboolean *out_full);
+ * *out_full is TRUE) memory is short. call: the one it will be run with on a lane; NULL when the caller
+ * himself is the one who waits for it. */
+Block *block_cache_claim(BlockCache *cache, ObjectVersion *version, guint64 index, Call *call,
+                         gboolean *out_full);
 /* Fetches a claimed block and wakes its waiters. Takes the claim. *error also when others get it.
  * Blocks: yes. Fails: as object_version_read(). */
 gboolean block_cache_run(BlockCache *cache, Block *block, Call *call, GError **error);
@@ -48,4 +51,6 @@ gboolean block_cache_wait(BlockCache *cache, ObjectVersion *version, guint64 ind
 /* first .. last will not be read: what nobody refers to is given back. Returns the bytes. */
 guint64 block_cache_discard(BlockCache *cache, ObjectVersion *version, guint64 first, guint64 last);
 
+/* Readers that wait for this block now. */
+guint block_cache_count_waiters(BlockCache *cache, ObjectVersion *version, guint64 index);
 void block_cache_get_counts(BlockCache *cache, guint64 *out_hits, guint64 *out_misses);

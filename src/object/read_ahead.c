@@ -98,14 +98,15 @@ run_fetch(gpointer data)
     storage_unref(fetch->storage);
 }
 
+/* Takes call. */
 static void
-push_fetch(ReadAhead *ahead, ObjectVersion *version, Block *block)
+push_fetch(ReadAhead *ahead, ObjectVersion *version, Block *block, Call *call)
 {
     Fetch *fetch = g_new0(Fetch, 1);
     fetch->storage = storage_ref(object_version_get_storage(version));
     fetch->store = ahead->store;
     fetch->block = block;
-    fetch->call = call_ref(ahead->call);
+    fetch->call = call;
     object_store_begin_task(ahead->store);
     worker_pool_push(storage_get_lane(fetch->storage, STORAGE_LANE_TRANSFERS), run_fetch, fetch);
 }
@@ -128,11 +129,12 @@ fetch_ahead_locked(ReadAhead *ahead, ObjectVersion *version, Cursor *cursor, gui
     cursor->next_block = MAX(cursor->next_block, demanded + 1);
     while (cursor->next_block * BLOCK < end) {
         gboolean full = FALSE;
-        Block *block = block_cache_claim(ahead->store->blocks, version, cursor->next_block, &full);
+        g_autoptr(Call) call = call_new_without_deadline(ahead->call);
+        Block *block = block_cache_claim(ahead->store->blocks, version, cursor->next_block, call, &full);
         if (full)
             break;
         if (block != NULL) {
-            push_fetch(ahead, version, block);
+            push_fetch(ahead, version, block, g_steal_pointer(&call));
             fetched_bytes += BLOCK;
         }
         cursor->next_block++;
@@ -249,7 +251,7 @@ read_ahead_read(ReadAhead *ahead, Call *call, ObjectVersion *version, guint64 of
         }
         if (!whole_blocks)
             break;
-        Block *block = block_cache_claim(blocks, version, index, &full);
+        Block *block = block_cache_claim(blocks, version, index, NULL, &full);
         if (full)
             break;
         if (block != NULL && !block_cache_run(blocks, block, call, error))

@@ -60,7 +60,7 @@ fetch_block(BlockCache *cache, ObjectVersion *version, guint64 index)
 {
     gboolean full = FALSE;
     g_autoptr(GError) error = NULL;
-    Block *block = block_cache_claim(cache, version, index, &full);
+    Block *block = block_cache_claim(cache, version, index, NULL, &full);
     g_assert_nonnull(block);
     g_assert_true(block_cache_run(cache, block, NULL, &error));
 }
@@ -302,6 +302,66 @@ test_interrupted_reader_harms_nobody(ObjectFixture *fixture, gconstpointer keys)
     object_fixture_close(handle);
 }
 
+typedef struct {
+    BlockCache *cache;
+    ObjectVersion *version;
+    Block *block;
+    Call *call;
+} Fetching;
+
+static gpointer
+run_abandoned(gpointer data)
+{
+    Fetching *fetching = data;
+    g_autoptr(GError) error = NULL;
+    g_assert_false(block_cache_run(fetching->cache, fetching->block, fetching->call, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_CANCELLED);
+    return NULL;
+}
+
+static gpointer
+wait_cancelled(gpointer data)
+{
+    Fetching *fetching = data;
+    g_autoptr(GError) error = NULL;
+    g_assert_false(block_cache_wait(fetching->cache, fetching->version, 0, fetching->call, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_CANCELLED);
+    return NULL;
+}
+
+/* A fetch that hangs on a lane ends with the last of its two waiters, not with the first and not by itself;
+ * who comes then fetches anew. */
+static void
+test_fetch_ends_with_its_last_waiter(ObjectFixture *fixture, gconstpointer keys)
+{
+    g_autofree guint8 *data = put(fixture, "a", MIB);
+    g_autoptr(ObjectVersionTable) table = object_version_table_new();
+    g_autoptr(MemoryBudget) budget = memory_budget_new(64 * MIB);
+    g_autoptr(BlockCache) cache = block_cache_new(budget);
+    g_autoptr(ObjectVersion) version = object_version_get(table, fixture->base.storage, "c", "a", NULL, MIB);
+    g_autoptr(Call) background = call_new(0), first = call_new(0), second = call_new(0);
+    const MemoryFault block = {.operation = MEMORY_READ_OBJECT, .blocks = TRUE};
+    gboolean full;
+    memory_fault_add(fixture->base.store, &block);
+    Fetching fetching = {cache, version, block_cache_claim(cache, version, 0, background, &full), background};
+    Fetching readers[] = {{cache, version, NULL, first}, {cache, version, NULL, second}};
+    GThread *fetch = g_thread_new("fetch", run_abandoned, &fetching);
+    g_assert_true(memory_fault_wait_blocked(fixture->base.store, 1, 20 * G_USEC_PER_SEC));
+    GThread *threads[] = {g_thread_new("first", wait_cancelled, &readers[0]),
+                          g_thread_new("second", wait_cancelled, &readers[1])};
+    while (block_cache_count_waiters(cache, version, 0) < 2)
+        g_thread_yield();
+    call_cancel(first);
+    g_thread_join(threads[0]);
+    g_assert_false(call_is_cancelled(background));
+    call_cancel(second);
+    g_thread_join(threads[1]);
+    g_thread_join(fetch);
+    memory_fault_clear(fixture->base.store);
+    fetch_block(cache, version, 0);
+    look(cache, version, data, 0, MIB);
+}
+
 static gpointer
 read_start(gpointer handle)
 {
@@ -396,6 +456,7 @@ main(int argc, char **argv)
     ADD(replaced_object_is_stale);
     ADD(unknown_etag_is_pinned_by_the_first_read);
     ADD(interrupted_reader_harms_nobody);
+    ADD(fetch_ends_with_its_last_waiter);
     ADD(own_publication_is_not_stale);
     g_test_add_func("/object/budget/order", test_budget_serves_in_order);
     return g_test_run();
