@@ -19,7 +19,7 @@ struct Front {
     FrontNotify *notify;
     FrontInterrupt *interrupt;
     Lock reads_lock;
-    GHashTable *reads; /* Calls of the reads that run on lanes, see front_job.h */
+    GHashTable *reads; /* FrontJobs of the reads that run on lanes, see front_job.h */
     Lock handles_lock;
     GHashTable *handles; /* open ones, see front_handles.h */
     gint64 started_us;   /* monotonic */

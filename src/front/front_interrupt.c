@@ -1,12 +1,15 @@
 #include "src/front/front_interrupt.h"
 
 #include "src/base/lock.h"
+#include "src/front/front_job.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #define POLL_US (50 * 1000)
+/* Reads that run longer than this are looked at, this often. */
+#define READ_POLL_US (500 * 1000)
 
 typedef struct {
     Call *call;
@@ -14,6 +17,8 @@ typedef struct {
 } Watched;
 
 struct FrontInterrupt {
+    Front *front;
+    int reading; /* atomic: reads are, or were lately, on lanes */
     Lock lock;
     Condition changed;
     GArray *watched; /* of Watched: interrupted, not cancelled yet */
@@ -77,6 +82,28 @@ look_once_locked(FrontInterrupt *interrupt)
     }
 }
 
+/* A read that comes after the flag was taken back finds it down and wakes this thread again. */
+static void look_at_reads_locked(FrontInterrupt *interrupt) REQUIRES(interrupt->lock);
+
+static void
+look_at_reads_locked(FrontInterrupt *interrupt)
+{
+    if (!g_atomic_int_compare_and_exchange(&interrupt->reading, 1, 0))
+        return;
+    lock_release(&interrupt->lock);
+    if (front_job_cancel_dead_reads(interrupt->front, READ_POLL_US))
+        g_atomic_int_set(&interrupt->reading, 1);
+    lock_acquire(&interrupt->lock);
+}
+
+static gint64
+get_next_look_us(const FrontInterrupt *interrupt)
+{
+    if (interrupt->watched->len > 0)
+        return g_get_monotonic_time() + POLL_US;
+    return g_atomic_int_get(&interrupt->reading) ? g_get_monotonic_time() + READ_POLL_US : 0;
+}
+
 static gpointer
 watch_thread(gpointer data)
 {
@@ -84,18 +111,19 @@ watch_thread(gpointer data)
     lock_acquire(&interrupt->lock);
     while (!interrupt->stopping) {
         look_once_locked(interrupt);
-        gint64 deadline = interrupt->watched->len > 0 ? g_get_monotonic_time() + POLL_US : 0;
+        look_at_reads_locked(interrupt);
         if (!interrupt->stopping)
-            condition_wait(&interrupt->changed, &interrupt->lock, deadline);
+            condition_wait(&interrupt->changed, &interrupt->lock, get_next_look_us(interrupt));
     }
     lock_release(&interrupt->lock);
     return NULL;
 }
 
 FrontInterrupt *
-front_interrupt_new(void)
+front_interrupt_new(Front *front)
 {
     FrontInterrupt *interrupt = g_new0(FrontInterrupt, 1);
+    interrupt->front = front;
     lock_init(&interrupt->lock);
     condition_init(&interrupt->changed);
     interrupt->watched = g_array_new(FALSE, FALSE, sizeof(Watched));
@@ -129,6 +157,16 @@ interrupted(fuse_req_t request, void *data)
     Watched watched = {.call = call_ref(call), .pid = fuse_req_ctx(request)->pid};
     lock_acquire(&interrupt->lock);
     g_array_append_val(interrupt->watched, watched);
+    condition_wake_all(&interrupt->changed);
+    lock_release(&interrupt->lock);
+}
+
+void
+front_interrupt_note_read(FrontInterrupt *interrupt)
+{
+    if (!g_atomic_int_compare_and_exchange(&interrupt->reading, 0, 1))
+        return;
+    lock_acquire(&interrupt->lock);
     condition_wake_all(&interrupt->changed);
     lock_release(&interrupt->lock);
 }

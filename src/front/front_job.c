@@ -22,34 +22,69 @@ front_job_clear(Front *front)
 }
 
 static void
-remember_read(Front *front, Call *call)
+remember_read(FrontJob *job)
 {
+    Front *front = job->front;
+    job->started_us = g_get_monotonic_time();
     lock_acquire(&front->reads_lock);
-    g_hash_table_add(front->reads, call);
+    g_hash_table_add(front->reads, job);
     lock_release(&front->reads_lock);
+    front_interrupt_note_read(front->interrupt);
 }
 
 static void
-forget_read(Front *front, Call *call)
+forget_read(FrontJob *job)
 {
+    Front *front = job->front;
     lock_acquire(&front->reads_lock);
-    g_hash_table_remove(front->reads, call);
+    g_hash_table_remove(front->reads, job);
     lock_release(&front->reads_lock);
+}
+
+/* The calls of those reads, and in *out_pids who they are for. */
+static GPtrArray *
+list_reads(Front *front, gint64 started_before_us, GArray *out_pids)
+{
+    GHashTableIter iter;
+    gpointer key;
+    GPtrArray *calls = g_ptr_array_new_with_free_func((GDestroyNotify)call_unref);
+    lock_acquire(&front->reads_lock);
+    g_hash_table_iter_init(&iter, front->reads);
+    while (g_hash_table_iter_next(&iter, &key, NULL)) {
+        const FrontJob *job = key;
+        if (job->started_us > started_before_us)
+            continue;
+        g_ptr_array_add(calls, call_ref(job->call));
+        g_array_append_val(out_pids, job->pid);
+    }
+    lock_release(&front->reads_lock);
+    return calls;
 }
 
 void
 front_job_cancel_reads(Front *front)
 {
-    GHashTableIter iter;
-    gpointer call;
-    g_autoptr(GPtrArray) calls = g_ptr_array_new_with_free_func((GDestroyNotify)call_unref);
-    lock_acquire(&front->reads_lock);
-    g_hash_table_iter_init(&iter, front->reads);
-    while (g_hash_table_iter_next(&iter, &call, NULL))
-        g_ptr_array_add(calls, call_ref(call));
-    lock_release(&front->reads_lock);
+    g_autoptr(GArray) pids = g_array_new(FALSE, FALSE, sizeof(pid_t));
+    g_autoptr(GPtrArray) calls = list_reads(front, G_MAXINT64, pids);
     for (guint i = 0; i < calls->len; i++)
         call_cancel(calls->pdata[i]);
+}
+
+gboolean
+front_job_cancel_dead_reads(Front *front, gint64 age_us)
+{
+    g_autoptr(GArray) pids = g_array_new(FALSE, FALSE, sizeof(pid_t));
+    g_autoptr(GPtrArray) calls = list_reads(front, g_get_monotonic_time() - age_us, pids);
+    for (guint i = 0; i < calls->len; i++) {
+        /* 0: the kernel itself, or a process that this namespace does not see. */
+        pid_t pid = g_array_index(pids, pid_t, i);
+        if (pid > 0 && front_interrupt_is_fatal(pid))
+            call_cancel(calls->pdata[i]);
+    }
+    lock_acquire(&front->reads_lock);
+    gboolean any = g_hash_table_size(front->reads) > 0;
+    lock_release(&front->reads_lock);
+    return any;
 }
 
 FrontJob *
@@ -62,6 +97,7 @@ front_job_new(fuse_req_t request, Node *node, FrontRun run)
     job->node = tree_node_ref(job->front->tree, node);
     job->call = tree_new_call(job->front->tree, node);
     const struct fuse_ctx *context = fuse_req_ctx(request);
+    job->pid = context->pid;
     job->uid = context->uid;
     job->gid = context->gid;
     return job;
@@ -80,7 +116,7 @@ job_run(gpointer data)
     job->run(job);
     g_assert(job->request == NULL);
     if (job->is_read)
-        forget_read(job->front, job->call);
+        forget_read(job);
     tree_node_unref(job->front->tree, job->node);
     if (job->other_node != NULL)
         tree_node_unref(job->front->tree, job->other_node);
@@ -123,7 +159,7 @@ front_job_dispatch(FrontJob *job)
         return;
     }
     if (job->is_read)
-        remember_read(front, job->call);
+        remember_read(job);
     front_interrupt_watch(front->interrupt, job->request, job->call);
     worker_pool_push(lane, job_run, job);
 }

@@ -21,8 +21,9 @@ struct FrontJob {
     fuse_req_t request; /* NULL once taken */
     Call *call;
     FrontRun run;
-    gboolean is_read; /* nobody misses its answer once the mount has ended */
-    Node *node;       /* referenced until the job ends */
+    gboolean is_read;  /* nobody misses its answer once the mount, or who asked, has ended */
+    gint64 started_us; /* of a read: monotonic */
+    Node *node;        /* referenced until the job ends */
 
     Node *other_node; /* referenced when set by front_job_set_other */
     char *name, *other_name, *data;
@@ -37,6 +38,7 @@ struct FrontJob {
     unsigned valid;
     struct stat attributes;
     struct timespec times[2];
+    pid_t pid; /* of the thread that asked, 0 where it is not seen */
     uid_t uid;
     gid_t gid;
 };
@@ -46,6 +48,9 @@ void front_job_clear(Front *front);
 /* The mount has ended: the reads that still run (the kernel's read-ahead has no process that a signal could
  * end) are given up. Whatever writes goes on. */
 void front_job_cancel_reads(Front *front);
+/* Gives up the reads that have run for age_us and whose thread has ended: the kernel interrupts no
+ * read-ahead, and whoever reads the same pages next waits for its answer. TRUE: reads are running. */
+gboolean front_job_cancel_dead_reads(Front *front, gint64 age_us);
 
 FrontJob *front_job_new(fuse_req_t request, Node *node, FrontRun run);
 void front_job_set_other(FrontJob *job, Node *node);

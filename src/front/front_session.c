@@ -185,7 +185,7 @@ front_new(StorageSet *set, ObjectStore *store, Tree *tree, const FrontOptions *o
         front_free(front);
         return NULL;
     }
-    front->interrupt = front_interrupt_new();
+    front->interrupt = front_interrupt_new(front);
     front->notify = front_notify_new(front);
     TreeObserver observer = front_notify_get_observer(front->notify);
     tree_set_observer(tree, &observer);

@@ -80,6 +80,20 @@ def test_a_signal_ends_the_wait(s3_case, ceph, operation, number):
     assert (case.path / "doc").read_bytes() == b"content"
 
 
+def test_what_a_killed_reader_waited_for_is_not_waited_for_by_the_next(s3_case, ceph, tmp_path):
+    """The kernel interrupts no read-ahead, and makes who reads the same pages wait for it: 30 s, the stall limit."""
+    case = s3_case(ceph, {"freshness": LONG, "timeout": "10m"})
+    (tmp_path / "doc").write_bytes(random_bytes(8 << 20))
+    case.put("doc", (tmp_path / "doc").read_bytes())
+    case.settled()
+    with case.proxy.faults({"operation": "GetObject", "hang": HANG}):
+        reader = subprocess.Popen(["cat", case.path / "doc"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        case.wait_injected()
+        reader.kill()
+        reader.wait(timeout=20)
+    run("cmp", case.path / "doc", tmp_path / "doc", timeout=15)
+
+
 @pytest.mark.parametrize("calls", [10, 40])
 def test_many_hanging_calls_stop_nobody(s3_case, ceph, tmp_path, calls):
     (tmp_path / "base" / "box").mkdir(parents=True)
