@@ -1,7 +1,6 @@
 #include "src/object/publication.h"
 
 #include "src/base/error.h"
-#include "src/base/log.h"
 #include "src/object/file_content.h"
 #include "src/object/part_sender.h"
 #include "src/object/stream_upload.h"
@@ -221,17 +220,6 @@ commit(Publication *p, const char *upload_id, const UploadPlan *plan, GArray *pa
            fail_in_doubt(p, options, has_time, failure, error);
 }
 
-/* Whatever became of the call: parts that nobody commits cost money. */
-static void
-abort_upload(Publication *p, const char *upload_id)
-{
-    g_autoptr(Call) call = storage_new_call(p->file->storage);
-    g_autoptr(GError) error = NULL;
-    if (!storage_abort_upload(p->file->storage, call, p->container, p->key, upload_id, &error))
-        log_warning("%s/%s/%s: unfinished upload %s stays on the server: %s",
-                    storage_get_name(p->file->storage), p->container, p->key, upload_id, error->message);
-}
-
 static gboolean
 send_and_commit(Publication *p, const char *upload_id, const UploadPlan *plan, const WriteOptions *options,
                 gboolean has_time, ObjectInfo *out_stored, GError **error)
@@ -251,7 +239,7 @@ store_by_parts(Publication *p, const UploadPlan *plan, GError **error)
                       error))
         return FALSE;
     if (!send_and_commit(p, upload_id, plan, &options, TRUE, &stored, error)) {
-        abort_upload(p, upload_id);
+        storage_discard_upload(p->file->storage, p->container, p->key, upload_id);
         return FALSE;
     }
     note_stored(p, &stored, p->metadata, FALSE);

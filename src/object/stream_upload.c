@@ -105,13 +105,8 @@ push_task_locked(ObjectFile *file, WorkerTask run, StreamUpload *upload, guint i
 static void
 abort_and_free(Storage *storage, StreamUpload *upload)
 {
-    g_autoptr(GError) error = NULL;
-    if (upload->id != NULL) {
-        g_autoptr(Call) call = storage_new_call(storage);
-        if (!storage_abort_upload(storage, call, upload->container, upload->key, upload->id, &error))
-            log_warning("%s/%s/%s: unfinished upload %s stays on the server: %s", storage_get_name(storage),
-                        upload->container, upload->key, upload->id, error->message);
-    }
+    if (upload->id != NULL)
+        storage_discard_upload(storage, upload->container, upload->key, upload->id);
     upload_free(upload);
 }
 

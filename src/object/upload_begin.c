@@ -1,6 +1,5 @@
 #include "src/object/upload_begin.h"
 
-#include "src/base/log.h"
 #include "src/object/call_wait.h"
 #include "src/object/object_store_private.h"
 
@@ -57,16 +56,6 @@ beginning_unref(Beginning *b)
 }
 
 static void
-abort_begun(const Beginning *b)
-{
-    g_autoptr(Call) call = storage_new_call(b->storage);
-    g_autoptr(GError) error = NULL;
-    if (!storage_abort_upload(b->storage, call, b->container, b->key, b->id, &error))
-        log_warning("%s/%s/%s: unfinished upload %s stays on the server: %s", storage_get_name(b->storage),
-                    b->container, b->key, b->id, error->message);
-}
-
-static void
 run_begin(gpointer data)
 {
     Beginning *b = data;
@@ -87,7 +76,7 @@ run_begin(gpointer data)
     condition_wake_all(&b->changed);
     lock_release(&b->lock);
     if (unwanted)
-        abort_begun(b);
+        storage_discard_upload(b->storage, b->container, b->key, b->id);
     beginning_unref(b);
     object_store_end_task(store);
 }

@@ -36,6 +36,8 @@ destroy(gpointer data)
     Storage *storage = data;
     call_cancel(storage->lifetime);
     worker_pool_free(storage->background);
+    worker_pool_free(storage->discarding);
+    storage_forget_leftovers(storage);
     worker_pool_free(storage->calls);
     worker_pool_free(storage->transfers);
     if (storage->instance)
@@ -72,6 +74,8 @@ storage_new(const StorageSettings *settings, GError **error)
     storage->calls = worker_pool_new("calls", settings->maximum_requests);
     storage->transfers = worker_pool_new("transfers", settings->maximum_requests);
     storage->background = worker_pool_new("connect", 1);
+    storage->discarding = worker_pool_new("discard", 1);
+    g_queue_init(&storage->leftovers);
     lock_init(&storage->lock);
     condition_init(&storage->changed);
     make_missing_set(storage);

@@ -122,6 +122,9 @@ gboolean storage_commit_upload(Storage *storage, Call *call, const char *contain
                                GError **error);
 gboolean storage_abort_upload(Storage *storage, Call *call, const char *container, const char *key,
                               const char *upload_id, GError **error);
+/* Gives an upload up for good, whatever became of the call that made it: aborts it now, or, when the storage
+ * does not answer, in the background when it does; what cannot be aborted is logged. Blocks: yes. */
+void storage_discard_upload(Storage *storage, const char *container, const char *key, const char *upload_id);
 gboolean storage_sign_url(Storage *storage, const char *container, const char *key, char **out_url,
                           GError **error);
 /* The FileOperations of a file system's driver with read_only applied, NULL for object services. */

@@ -34,6 +34,18 @@ note_failure(Storage *storage, const GError *failure)
 }
 
 void
+storage_note_up(Storage *storage)
+{
+    if (atomic_load_explicit(&storage->state, memory_order_relaxed) == STORAGE_UP ||
+        atomic_exchange(&storage->state, STORAGE_UP) == STORAGE_UP)
+        return;
+    lock_acquire(&storage->lock);
+    storage->heals++;
+    condition_wake_all(&storage->changed);
+    lock_release(&storage->lock);
+}
+
+void
 storage_attempt_begin_now(StorageAttempt *attempt, Storage *storage, Call *call, const char *container)
 {
     gint64 deadline_us = call_get_deadline_us(call);
@@ -112,7 +124,7 @@ storage_attempt_again(StorageAttempt *attempt, GError **error)
     prefix_subject(attempt, &attempt->failure);
     note_failure(storage, attempt->failure);
     if (is_answer(attempt->failure) && !error_is(attempt->failure, ERROR_CANCELLED))
-        atomic_store(&storage->state, STORAGE_UP);
+        storage_note_up(storage);
     g_propagate_error(error, g_steal_pointer(&attempt->failure));
     return FALSE;
 }
@@ -121,7 +133,6 @@ gboolean
 storage_attempt_done(StorageAttempt *attempt)
 {
     g_clear_error(&attempt->failure);
-    if (atomic_load_explicit(&attempt->storage->state, memory_order_relaxed) != STORAGE_UP)
-        atomic_store(&attempt->storage->state, STORAGE_UP);
+    storage_note_up(attempt->storage);
     return TRUE;
 }

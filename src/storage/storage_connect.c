@@ -146,7 +146,10 @@ probe(Storage *storage, Call *call, GError **error)
 static void
 finish(Storage *storage, gboolean reached, GError *failure)
 {
-    atomic_store(&storage->state, reached ? STORAGE_UP : STORAGE_DOWN);
+    if (reached)
+        storage_note_up(storage);
+    else
+        atomic_store(&storage->state, STORAGE_DOWN);
     lock_acquire(&storage->lock);
     GError *old = storage->connect_error;
     storage->connect_error = failure;

@@ -6,7 +6,6 @@
 /* A part that is only copied costs no bytes here, so it may be larger than one that is sent. */
 #define COPY_PART_BYTES (G_GUINT64_CONSTANT(64) << 20)
 #define MIB (G_GUINT64_CONSTANT(1) << 20)
-#define ABORT_TIMEOUT_US (10 * (gint64)G_USEC_PER_SEC)
 
 /* Where a copy goes, and with what. */
 typedef struct {
@@ -105,16 +104,6 @@ copy_all_parts(PartedCopy *copy, Call *call, GError **error)
     return FALSE;
 }
 
-/* Unfinished uploads cost money, so this is tried even when the call has ended. */
-static void
-abandon(Storage *storage, const CopyTarget *target, const char *upload_id)
-{
-    g_autoptr(Call) call = call_new(ABORT_TIMEOUT_US);
-    g_autoptr(GError) failure = NULL;
-    if (!storage_abort_upload(storage, call, target->container, target->key, upload_id, &failure))
-        log_debug("%s", failure->message);
-}
-
 static guint64
 choose_part_bytes(Storage *storage, const Capabilities *can, guint64 size_bytes)
 {
@@ -157,7 +146,7 @@ upload_copy(Storage *storage, Call *call, const CopyTarget *target, guint64 size
         storage_commit_upload(storage, call, target->container, target->key, upload_id, copy.parts,
                               copy.part_count, target->options, size_bytes, out_info, error);
     if (!good)
-        abandon(storage, target, upload_id);
+        storage_discard_upload(storage, target->container, target->key, upload_id);
     for (guint i = 0; i < copy.part_count; i++)
         upload_part_clear(&copy.parts[i]);
     g_free(copy.parts);

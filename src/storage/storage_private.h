@@ -32,6 +32,7 @@ struct Storage {
     guint64 id;
     WorkerPool *calls, *transfers;
     WorkerPool *background; /* one thread, for connecting */
+    WorkerPool *discarding; /* one thread, for storage_discard.c */
     char *learned_path;     /* of the learned_file, NULL: nothing is kept; set before connecting */
     Call *lifetime;         /* cancelled when the last reference goes */
     _Atomic guint64 requests, retries, failures, body_bytes_sent, body_bytes_received;
@@ -46,6 +47,9 @@ struct Storage {
     gint64 next_connect_us;
     char *last_error;
     gint64 last_error_at_us;
+    guint heals;       /* how often it was up again */
+    GQueue leftovers;  /* of uploads to be aborted; only the discarding thread takes from it */
+    gboolean discards; /* the discarding thread is at them */
 };
 
 /* One operation and its repetitions. */
@@ -72,6 +76,11 @@ gboolean storage_attempt_done(StorageAttempt *attempt);
 gboolean storage_check_writable(Storage *storage, GError **error);
 gboolean storage_check_offered(Storage *storage, gboolean offered, const char *what, GError **error);
 gboolean storage_is_shown(Storage *storage, const char *container);
+
+/* The service answered. */
+void storage_note_up(Storage *storage);
+/* At the end, when nobody aborts any more: says what stays on the server. */
+void storage_forget_leftovers(Storage *storage);
 
 /* Starts connecting again when that is due. */
 void storage_heal(Storage *storage);

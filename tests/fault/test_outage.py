@@ -44,6 +44,8 @@ def test_a_server_that_dies_while_a_file_is_written(s3_case, mortal):
         os.fsync(file.fileno())
     same_bytes(case.get("big"), body)
     assert case.parked() == [] and case.state()["state"] == "up"
+    # The upload that the outage cut off was given up while nobody could be told.
+    wait_until(lambda: case.unfinished() == [], message="the abort of what the outage cut off")
 
 
 def test_a_server_that_is_back_in_time(s3_case, mortal):

@@ -474,6 +474,42 @@ test_last_reference_goes_in_a_lane(void)
     lock_clear(&holder.pushing);
 }
 
+/* An abort that an outage spoils is repeated when the storage answers again, by itself. */
+static void
+test_discard_after_an_outage(StorageFixture *fixture, gconstpointer keys)
+{
+    Storage *storage = fixture->storage;
+    ByteSource source = storage_fixture_text("part");
+    g_autofree char *id = NULL;
+    g_autoptr(GError) error = NULL;
+    ContainerInfo info = {0};
+    UploadPart part = {0};
+    g_assert_true(storage_begin_upload(storage, NULL, "c", "k", NULL, &id, NULL));
+    storage_fixture_fail(fixture, MEMORY_ABORT_UPLOAD, 0, ERROR_UNAVAILABLE, FALSE);
+    storage_discard_upload(storage, "c", "k", id);
+    g_assert_true(storage_put_part(storage, NULL, "c", "k", id, 1, &source, &part, NULL));
+    upload_part_clear(&part);
+    guint64 tries = storage_fixture_count(fixture, MEMORY_ABORT_UPLOAD);
+    while (storage_fixture_count(fixture, MEMORY_ABORT_UPLOAD) == tries)
+        g_usleep(1000);
+    memory_fault_clear(fixture->store);
+    g_assert_true(storage_stat_container(storage, NULL, "c", &info, NULL));
+    g_free(info.name);
+    while (storage_put_part(storage, NULL, "c", "k", id, 1, &source, &part, &error))
+        upload_part_clear(&part);
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_NOT_FOUND);
+}
+
+/* Nobody waits for a storage that does not come back. */
+static void
+test_free_with_an_upload_to_discard(StorageFixture *fixture, gconstpointer keys)
+{
+    g_autofree char *id = NULL;
+    g_assert_true(storage_begin_upload(fixture->storage, NULL, "c", "k", NULL, &id, NULL));
+    storage_fixture_fail(fixture, MEMORY_ABORT_UPLOAD, 0, ERROR_UNAVAILABLE, FALSE);
+    storage_discard_upload(fixture->storage, "c", "k", id);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -513,6 +549,10 @@ main(int argc, char **argv)
     storage_fixture_add("/storage-operations/commit-of-a-lost-update", test_commit_of_a_lost_update, NULL);
     storage_fixture_add("/storage-operations/commit-best-effort", test_commit_of_a_lost_update,
                         STORAGE_FIXTURE_KEYS "conditional_commit = no\n");
+    storage_fixture_add("/storage-operations/discard-after-an-outage", test_discard_after_an_outage,
+                        STORAGE_FIXTURE_KEYS "timeout = 1s\n");
+    storage_fixture_add("/storage-operations/free-with-an-upload-to-discard",
+                        test_free_with_an_upload_to_discard, STORAGE_FIXTURE_KEYS "timeout = 1s\n");
     storage_fixture_add("/storage-operations/read-only", test_read_only, "read_only = yes\n");
     storage_fixture_add("/storage-operations/unsupported", test_unsupported, "copy_object = no\n");
     g_test_add_func("/storage-operations/last-reference-goes-in-a-lane", test_last_reference_goes_in_a_lane);
