@@ -89,7 +89,9 @@ object_file_ref(ObjectFile *file)
 void
 object_file_clear_doubt(ObjectFile *file)
 {
+    lock_acquire(&file->lock);
     PublicationDoubt *doubt = g_steal_pointer(&file->doubt);
+    lock_release(&file->lock);
     if (doubt == NULL)
         return;
     g_free(doubt->if_etag);

@@ -52,7 +52,8 @@ collect_pieces(Copy *copy, gboolean may_refer)
     g_array_set_clear_func(pieces, piece_clear);
     lock_acquire(&from->lock);
     copy->generation = from->generation;
-    may_refer = may_refer && !from->dropped && !from->lost;
+    /* In doubt, nobody knows which version the storage has. */
+    may_refer = may_refer && !from->dropped && !from->lost && from->doubt == NULL;
     while (extent_map_slice(from->extents, offset, end - offset, &piece.extent)) {
         piece.staged_offset = offset;
         piece.refers = FALSE;
@@ -178,9 +179,13 @@ object_file_copy_range(ObjectFile *from, Call *call, guint64 from_offset, Object
     Copy copy = {from, to, from_offset, to_offset, length_bytes, 0};
     for (;;) {
         g_autoptr(GError) failure = NULL;
+        /* When the storage does not tell, what is here is copied all the same. */
+        gboolean settled = object_file_settle_doubt(from, call, NULL);
         if (copy_once(&copy, call, out_copied_bytes, &failure))
             return TRUE;
-        if (!error_is(failure, ERROR_CHANGED) || !object_file_was_republished(from, call, copy.generation)) {
+        if (!error_is(failure, ERROR_CHANGED) ||
+            (!(settled && object_file_is_doubtful(from)) &&
+             !object_file_was_republished(from, call, copy.generation))) {
             g_propagate_error(error, g_steal_pointer(&failure));
             return FALSE;
         }

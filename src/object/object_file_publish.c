@@ -231,6 +231,32 @@ find_doubted(ObjectFile *file, Call *call, char **out_etag, GError **error)
 }
 
 gboolean
+object_file_is_doubtful(ObjectFile *file)
+{
+    lock_acquire(&file->lock);
+    gboolean doubtful = file->doubt != NULL;
+    lock_release(&file->lock);
+    return doubtful;
+}
+
+gboolean
+object_file_settle_doubt(ObjectFile *file, Call *call, GError **error)
+{
+    g_auto(ObjectInfo) found = {0};
+    if (!object_file_is_doubtful(file))
+        return TRUE;
+    if (!object_file_begin_change(file, call, error))
+        return FALSE;
+    gboolean ok = file->doubt == NULL || publication_settle_doubt(file, call, &found, error);
+    lock_acquire(&file->lock);
+    object_file_end_change_locked(file);
+    lock_release(&file->lock);
+    if (found.etag != NULL && file->events.published != NULL)
+        file->events.published(file->events.data, file, &found);
+    return ok;
+}
+
+gboolean
 object_file_find_unconfirmed(ObjectFile *file, Call *call, char **out_etag, GError **error)
 {
     *out_etag = NULL;

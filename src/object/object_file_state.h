@@ -57,7 +57,7 @@ struct ObjectFile {
     char *content_type;
     Metadata *others;
 
-    PublicationDoubt *doubt; /* NULL: none; under the token `publishing` */
+    PublicationDoubt *doubt; /* NULL: none; set and cleared under either token */
     GError *failure;         /* of the last publication; NULL: it succeeded */
     gboolean lost;           /* another writer won: never published again */
     guint attempts;
@@ -99,6 +99,11 @@ gboolean object_file_check_size(ObjectFile *file, guint64 offset, guint64 length
 /* "storage/container/key" for messages. */
 char *object_file_describe(ObjectFile *file);
 
+/* Whether a publication failed and may have been carried out all the same. */
+gboolean object_file_is_doubtful(ObjectFile *file);
+/* Finds that out: then the file is based on what is stored, so that what is clean can be had and lent again.
+ * The caller has no token of any file. Blocks: yes. */
+gboolean object_file_settle_doubt(ObjectFile *file, Call *call, GError **error);
 /* There is no doubt any more. */
 void object_file_clear_doubt(ObjectFile *file);
 

@@ -114,14 +114,17 @@ note_doubt(Publication *p, const WriteOptions *options, gboolean has_time, const
     if (error_is(failure, ERROR_CHANGED) || error_is(failure, ERROR_EXISTS) ||
         error_is(failure, ERROR_NOT_FOUND))
         return;
-    file->doubt = g_new(PublicationDoubt, 1);
-    *file->doubt = (PublicationDoubt){.size_bytes = p->result->attributes.size_bytes,
-                                      .changes = file->changes,
-                                      .is_new = p->is_new,
-                                      .has_time = has_time,
-                                      .if_etag = g_strdup(options->if_etag),
-                                      .content_type = g_strdup(options->content_type),
-                                      .metadata = g_hash_table_ref(options->metadata)};
+    PublicationDoubt *doubt = g_new(PublicationDoubt, 1);
+    *doubt = (PublicationDoubt){.size_bytes = p->result->attributes.size_bytes,
+                                .changes = file->changes,
+                                .is_new = p->is_new,
+                                .has_time = has_time,
+                                .if_etag = g_strdup(options->if_etag),
+                                .content_type = g_strdup(options->content_type),
+                                .metadata = g_hash_table_ref(options->metadata)};
+    lock_acquire(&file->lock);
+    file->doubt = doubt;
+    lock_release(&file->lock);
 }
 
 static gboolean
@@ -394,20 +397,41 @@ build_on_doubted(ObjectFile *file, const ObjectInfo *found)
     object_version_unref(before);
 }
 
+/* Whether the publication that failed in doubt was carried out: then *out_found is what it stored. */
+static gboolean
+find_doubted(ObjectFile *file, Call *call, ObjectInfo *out_found, gboolean *out_ours, GError **error)
+{
+    const PublicationDoubt *doubt = file->doubt;
+    const WriteOptions options = {
+        .metadata = doubt->metadata, .if_etag = doubt->if_etag, .if_absent = doubt->is_new};
+    return storage_find_write(file->storage, call, file->container, file->key, doubt->size_bytes, &options,
+                              out_found, out_ours, error);
+}
+
+gboolean
+publication_settle_doubt(ObjectFile *file, Call *call, ObjectInfo *out_found, GError **error)
+{
+    gboolean ours = FALSE;
+    if (!find_doubted(file, call, out_found, &ours, error))
+        return FALSE;
+    if (ours)
+        build_on_doubted(file, out_found);
+    else
+        object_info_clear(out_found);
+    object_file_clear_doubt(file);
+    return TRUE;
+}
+
 /* Looks whether the publication that failed in doubt was carried out: or our own object would be taken for
  * somebody else's. *out_done: nothing is left to store, or (FALSE) that failed. */
 static gboolean
 resolve_doubt(ObjectFile *file, Call *call, PublicationResult *result, gboolean *out_done, GError **error)
 {
-    PublicationDoubt *doubt = file->doubt;
-    const WriteOptions options = {
-        .metadata = doubt->metadata, .if_etag = doubt->if_etag, .if_absent = doubt->is_new};
     g_auto(ObjectInfo) found = {0};
     gboolean ours = FALSE, ok = TRUE;
-    if (!storage_find_write(file->storage, call, file->container, file->key, doubt->size_bytes, &options,
-                            &found, &ours, error))
+    if (!find_doubted(file, call, &found, &ours, error))
         return FALSE;
-    *out_done = ours && doubt->changes == file->changes;
+    *out_done = ours && file->doubt->changes == file->changes;
     if (*out_done)
         ok = take_doubted(file, call, &found, result, error);
     else if (ours)

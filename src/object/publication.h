@@ -22,3 +22,7 @@ gboolean publication_store(ObjectFile *file, Call *call, PublicationResult *resu
 /* Attributes alone, of an object whose content is published. Blocks: yes. */
 gboolean publication_store_attributes(ObjectFile *file, Call *call, PublicationResult *result,
                                       GError **error);
+/* Looks what became of a publication that failed in doubt (there is one). If it was carried out, the file is
+ * based on what it stored from now on, and *out_found is that; else *out_found stays empty. The caller has
+ * either token. Blocks: yes. */
+gboolean publication_settle_doubt(ObjectFile *file, Call *call, ObjectInfo *out_found, GError **error);

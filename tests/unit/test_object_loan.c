@@ -9,6 +9,7 @@
 #define KIB 1024u
 #define SIZE (300 * KIB)
 #define COPIED (200 * KIB)
+#define BIG_SIZE (12 << 20) /* an edit of it copies the rest on the server */
 
 /* "to" has COPIED bytes of "from", which holds pattern 1. */
 typedef struct {
@@ -202,6 +203,46 @@ test_source_was_replaced_by_others(ObjectFixture *fixture, gconstpointer keys)
     g_free(pair.data);
 }
 
+/* Stored all the same, and nobody knows: what was clean is in the new version only. */
+static void
+fail_in_doubt(ObjectFixture *fixture, FileHandle *handle)
+{
+    g_autoptr(GError) error = NULL;
+    storage_fixture_fail(&fixture->base, MEMORY_COMMIT_UPLOAD, 1, ERROR_UNAVAILABLE, TRUE);
+    storage_fixture_fail(&fixture->base, MEMORY_STAT_OBJECT, 1, ERROR_DENIED, FALSE);
+    g_assert_false(object_fixture_flush(handle, &error));
+    memory_fault_clear(fixture->base.store);
+}
+
+static void
+test_source_in_doubt(ObjectFixture *fixture, gconstpointer keys)
+{
+    Pair pair = {object_fixture_pattern(1, BIG_SIZE), NULL, NULL};
+    object_fixture_put(fixture, "from", pair.data, BIG_SIZE);
+    pair.from = object_fixture_open(fixture, "from", FALSE);
+    pair.to = object_fixture_open(fixture, "to", TRUE);
+    object_fixture_write(pair.from, BIG_SIZE / 2, "new", 3);
+    fail_in_doubt(fixture, pair.from);
+    copy(pair.from, pair.to);
+    pair_finish(&pair, fixture);
+}
+
+/* Nobody tells what became of it: the bytes that are here are copied, as they are. */
+static void
+test_source_in_doubt_of_a_storage_that_is_silent(ObjectFixture *fixture, gconstpointer keys)
+{
+    Pair pair = {object_fixture_pattern(1, SIZE), NULL, NULL};
+    pair.from = object_fixture_open(fixture, "from", TRUE);
+    pair.to = object_fixture_open(fixture, "to", TRUE);
+    object_fixture_write(pair.from, 0, pair.data, SIZE);
+    storage_fixture_fail(&fixture->base, MEMORY_ANY, 0, ERROR_DENIED, FALSE);
+    g_autoptr(GError) error = NULL;
+    g_assert_false(object_fixture_flush(pair.from, &error));
+    copy(pair.from, pair.to);
+    memory_fault_clear(fixture->base.store);
+    pair_finish(&pair, fixture);
+}
+
 static gpointer
 flush_in_thread(gpointer data)
 {
@@ -256,6 +297,9 @@ main(int argc, char *argv[])
     object_fixture_add("/loan/replaced-with-bytes", test_replaced_source_with_its_bytes, NULL);
     object_fixture_add("/loan/failed-fetch", test_failed_fetch_keeps_the_source, NULL);
     object_fixture_add("/loan/replaced-by-others", test_source_was_replaced_by_others, NULL);
+    object_fixture_add("/loan/in-doubt", test_source_in_doubt, NULL);
+    object_fixture_add("/loan/in-doubt-of-a-silent-storage", test_source_in_doubt_of_a_storage_that_is_silent,
+                       NULL);
     object_fixture_add("/loan/each-other", test_copied_from_each_other, NULL);
     return g_test_run();
 }
