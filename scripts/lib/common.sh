@@ -36,13 +36,16 @@ sources() {
     fi
 }
 
-# configure_and_build DIR [CMAKE OPTION...]: quiet unless it fails, and no work when nothing changed.
+# configure_and_build DIR [CMAKE OPTION...]: quiet unless it fails, and no work when nothing changed. BUILD_TARGETS="A B"
+# before it builds only these.
 configure_and_build() {
     local dir=$1 log
     shift
     mkdir -p "$dir"
     log=$dir/build.log
-    if ! { cmake -S "$ROOT" -B "$dir" -G Ninja "$@" && cmake --build "$dir" -j "$JOBS"; } >"$log" 2>&1; then
+    # shellcheck disable=SC2086  # targets are words
+    if ! { cmake -S "$ROOT" -B "$dir" -G Ninja "$@" &&
+        cmake --build "$dir" -j "$JOBS" ${BUILD_TARGETS:+--target $BUILD_TARGETS}; } >"$log" 2>&1; then
         grep -nE -A3 'FAILED|[Ee]rror:|CMake Error' "$log" | head -60
         echo "build failed, see $log"
         return 1

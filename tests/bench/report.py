@@ -1,0 +1,129 @@
+"""What a benchmark found: as one document, as a table for people, as JSON and as a picture."""
+
+import json
+import statistics
+
+import chart
+
+
+def parse_json(text):
+    return json.loads(text)
+
+
+def summary(runs):
+    """Median and spread of the runs that succeeded, with the costs of the median run."""
+    good = sorted((run for run in runs if "error" not in run), key=lambda run: run["value"])
+    if not good:
+        return {"error": runs[0]["error"] if runs else "not measured"}
+    middle = good[(len(good) - 1) // 2]
+    return {**middle, "value": statistics.median(run["value"] for run in good), "least": good[0]["value"], "most": good[-1]["value"],
+            "runs": len(good), "failed": len(runs) - len(good)}
+
+
+def advantage(row, subject, others):
+    """How many times better than the best of the others, and which that is."""
+    figures = {label: cell["value"] for label, cell in others.items() if "error" not in cell}
+    if "error" in subject or not figures:
+        return None, None
+    best = (max if row.better == "more" else min)(figures, key=figures.get)
+    over, under = (subject["value"], figures[best]) if row.better == "more" else (figures[best], subject["value"])
+    return (over / under if under > 0 else None), best
+
+
+def verdict(row, subject, ratio):
+    """{"met": whether the target is, "factor": how far along it the figure is; 1 and more is met}."""
+    target = row.target
+    if not target or "error" in subject:
+        return None
+    factors = []
+    if target.ratio:
+        if ratio is None:
+            return None
+        factors.append(ratio / target.ratio)
+    if target.value:
+        factors.append(subject["value"] / target.value if row.better == "more" else target.value / max(subject["value"], 1e-9))
+    if target.most_bytes and "sent_bytes" in subject:
+        factors.append(target.most_bytes / max(subject["sent_bytes"] + subject["received_bytes"], 1))
+    if target.most_requests and "requests" in subject:
+        factors.append(target.most_requests / max(sum(subject["requests"].values()), 1))
+    return {"met": min(factors) >= 1, "factor": min(factors)}
+
+
+def document(bench, facts):
+    """All of it, in the form that is kept."""
+    found = []
+    for row, session in bench.rows:
+        entry = {"name": row.name, "title": row.title, "unit": row.unit, "better": row.better, "latency_ms": session.latency,
+                 "target": row.target.text(row) if row.target else ""}
+        if row.name in bench.skipped:
+            found.append({**entry, "skipped": bench.skipped[row.name]})
+            continue
+        cells = {label: summary(runs) for label, runs in bench.results.get(row.name, {}).items()}
+        subject = next((label for label in session.subjects if label in cells), None)
+        if subject is None:
+            found.append({**entry, "skipped": "not measured"})
+            continue
+        others = {label: cell for label, cell in cells.items() if label not in (subject, "against")}
+        ratio, best = advantage(row, cells[subject], others)
+        entry.update(subject=subject, results=cells, ratio=ratio, best=best, verdict=verdict(row, cells[subject], ratio))
+        if "against" in cells:
+            entry["against_ratio"], _ = advantage(row, cells[subject], {"against": cells["against"]})
+        found.append(entry)
+    return {**facts, "rows": found}
+
+
+def figure(cell):
+    if cell is None:
+        return ""
+    if "error" in cell:
+        return "failed"
+    spread = f" ({cell['least']:.4g}..{cell['most']:.4g})" if cell["runs"] > 1 else ""
+    return f"{cell['value']:.4g}{spread}"
+
+
+def costs(cell):
+    if "error" in cell:
+        return cell["error"].splitlines()[0][:70]
+    words = [f"{cell['cpu_seconds']:.2f} s CPU", f"{cell['rss_mib']:.0f} MiB"]
+    if "requests" in cell:
+        moved = (cell["sent_bytes"] + cell["received_bytes"]) / 1e6
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(cell["requests"].items()))
+        words.append(f"{moved:.1f} MB moved: {kinds or 'no request'}")
+    return ", ".join(words)
+
+
+def judgement(entry):
+    words = [f"{entry['ratio']:.2f}x {entry['best']}"] if entry["ratio"] else []
+    words += [f"{entry['against_ratio']:.2f}x against"] if entry.get("against_ratio") else []
+    if entry["target"]:
+        judged = entry["verdict"]
+        state = "" if judged is None else ": met" if judged["met"] else f": missed, at {judged['factor']:.2f} of it"
+        words.append(f"target {entry['target']}{state}")
+    return "; ".join(words)
+
+
+def text(found):
+    """The table for people."""
+    machine = found["machine"]
+    lines = ["", f"{found['command']}  ({found['date']}, commit {found['commit']})",
+             f"{machine['processors']} x {machine['model']}, {machine['memory_gib']} GiB, Linux {machine['kernel']}; "
+             f"endpoint: {found['endpoint']}", ""]
+    for entry in found["rows"]:
+        lines.append(f"{entry['name']}: {entry['title']}, {entry['unit']}")
+        if "skipped" in entry:
+            lines += [f"    skipped: {entry['skipped']}", ""]
+            continue
+        for label, cell in entry["results"].items():
+            lines.append(f"    {label:22} {figure(cell):28} {costs(cell)}")
+        lines += [f"    -> {judgement(entry)}" if judgement(entry) else "", ""]
+    judged = [entry["verdict"]["met"] for entry in found["rows"] if entry.get("verdict")]
+    lines.append(f"targets: {sum(judged)} met, {len(judged) - sum(judged)} missed, of {len(judged)} judged")
+    return "\n".join(lines)
+
+
+def save(found, file):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    picture = file.with_suffix(".svg")
+    picture.write_text(chart.draw(found), encoding="utf-8")
+    print(f"bench: written {file} and {picture}")

@@ -1,0 +1,3 @@
+module storagefs/bench/s3server
+
+go 1.19
