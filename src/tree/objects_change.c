@@ -75,20 +75,21 @@ delete_lingering(Tree *tree, Call *call, Node *node, ObjectFile *file, GError **
 }
 
 /* One thread at a time: the last close and whoever takes the name may both want to delete the object, and a
- * second request would hit what the name holds by then. TRUE: it is this thread's task, and end_deletion()
- * must follow. FALSE: it is done. */
+ * second request would hit what the name holds by then. *out_mine: it is this thread's task, and
+ * end_deletion() must follow; else it is done. Fails when the call ends. */
 static gboolean
-begin_deletion(Tree *tree, Node *node)
+begin_deletion(Tree *tree, Call *call, Node *node, gboolean *out_mine, GError **error)
 {
+    gboolean ok = TRUE;
     lock_acquire(&tree->lock);
-    while (node->flags & NODE_DELETING)
-        condition_wait(&tree->changed, &tree->lock, 0);
+    while (ok && node->flags & NODE_DELETING)
+        ok = tree_core_wait_locked(tree, call, error);
     GHashTable *lingering = node->parent->folder->lingering;
-    gboolean mine = lingering != NULL && g_hash_table_lookup(lingering, node->name) == node;
-    if (mine)
+    *out_mine = ok && lingering != NULL && g_hash_table_lookup(lingering, node->name) == node;
+    if (*out_mine)
         node->flags |= NODE_DELETING;
     lock_release(&tree->lock);
-    return mine;
+    return ok;
 }
 
 /* forget: the object is gone, or nobody will try again. */
@@ -97,7 +98,7 @@ end_deletion(Tree *tree, Node *node, gboolean forget)
 {
     lock_acquire(&tree->lock);
     node->flags &= (guint16)~NODE_DELETING;
-    condition_wake_all(&tree->changed);
+    tree_core_wake_locked(tree);
     GHashTable *lingering = node->parent->folder->lingering;
     if (forget && lingering != NULL && g_hash_table_lookup(lingering, node->name) == node) {
         g_hash_table_remove(lingering, node->name);
@@ -113,7 +114,9 @@ void
 objects_end_lingering(Tree *tree, Call *call, Node *node, ObjectFile *file)
 {
     g_autoptr(GError) error = NULL;
-    if (!begin_deletion(tree, node))
+    gboolean mine = FALSE;
+    /* Nobody waits for a release, and when the other thread fails this is the last that tries. */
+    if (!begin_deletion(tree, NULL, node, &mine, NULL) || !mine)
         return;
     if (!delete_lingering(tree, call, node, file, &error)) {
         g_autofree char *path = tree_describe(tree, node);
@@ -125,7 +128,10 @@ objects_end_lingering(Tree *tree, Call *call, Node *node, ObjectFile *file)
 gboolean
 objects_finish_lingering_node(Tree *tree, Call *call, Node *node, GError **error)
 {
-    if (!begin_deletion(tree, node))
+    gboolean mine = FALSE;
+    if (!begin_deletion(tree, call, node, &mine, error))
+        return FALSE;
+    if (!mine)
         return TRUE;
     lock_acquire(&tree->lock);
     g_autoptr(ObjectFile) file = node->file != NULL ? object_file_ref(node->file) : NULL;
