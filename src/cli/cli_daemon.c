@@ -56,10 +56,13 @@ make_store(Daemon *daemon, const char *state_dir, GError **error)
 {
     const char *cache_dir = daemon->settings->cache_dir;
     g_autofree char *staging = g_build_filename(cache_dir ? cache_dir : state_dir, "staging", NULL);
+    g_autofree char *objects = g_build_filename(cache_dir ? cache_dir : state_dir, "objects", NULL);
     g_autofree char *recovery = g_build_filename(state_dir, "recovery", NULL);
     ObjectStoreSettings settings = {.memory_limit_bytes = daemon->settings->memory_limit_bytes,
                                     .staging_dir = staging,
-                                    .recovery_dir = recovery};
+                                    .recovery_dir = recovery,
+                                    .objects_dir = objects,
+                                    .cache_size_bytes = daemon->settings->cache_size_bytes};
     daemon->store = object_store_new(&settings, error);
     return daemon->store != NULL;
 }

@@ -26,6 +26,28 @@ print_storage(JsonObject *storage, const char *default_name)
                json_object_get_int_member_with_default(storage, "last_error_age_s", 0), reason);
 }
 
+static char *
+size_of(JsonObject *object, const char *name)
+{
+    return g_format_size_full((guint64)json_object_get_int_member_with_default(object, name, 0),
+                              G_FORMAT_SIZE_IEC_UNITS);
+}
+
+/* Nothing where cache_size is 0. */
+static void
+print_disk_cache(JsonObject *cache)
+{
+    const char *reason = json_object_get_string_member_with_default(cache, "reason", NULL);
+    g_autofree char *used = size_of(cache, "used_bytes");
+    g_autofree char *limit = size_of(cache, "limit_bytes");
+    if (json_object_get_boolean_member_with_default(cache, "on", FALSE))
+        printf("disk cache %s of %s, %" G_GINT64_FORMAT " hits, %" G_GINT64_FORMAT " misses\n", used, limit,
+               json_object_get_int_member_with_default(cache, "hits", 0),
+               json_object_get_int_member_with_default(cache, "misses", 0));
+    else if (reason != NULL)
+        printf("disk cache off: %s\n", reason);
+}
+
 static void
 print_status(JsonObject *status)
 {
@@ -43,6 +65,7 @@ print_status(JsonObject *status)
     printf("\n%u uploads, buffers %s of %s, %" G_GINT64_FORMAT " errors logged\n",
            json_array_get_length(json_object_get_array_member(status, "uploads")), used, limit,
            json_object_get_int_member(json_object_get_object_member(status, "errors"), "logged"));
+    print_disk_cache(json_object_get_object_member(status, "disk_cache"));
 }
 
 static gboolean

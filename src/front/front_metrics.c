@@ -90,6 +90,28 @@ append_storage_metrics(GString *out, Front *front)
     }
 }
 
+static void
+append_disk_cache_metrics(GString *out, Front *front)
+{
+    DiskCacheStatistics cache;
+    object_store_get_disk_cache(front->store, &cache);
+    metric(out, "disk_cache_on", "gauge", "1 while the disk cache reads and keeps.", cache.on);
+    metric(out, "disk_cache_limit_bytes", "gauge", "Bound of the disk cache.", cache.limit_bytes);
+    metric(out, "disk_cache_used_bytes", "gauge", "What the disk cache takes on disk.", cache.used_bytes);
+    metric(out, "disk_cache_objects", "gauge", "Objects of which the disk cache has something.",
+           cache.objects);
+    metric(out, "disk_cache_hits_total", "counter", "Ranges found in the disk cache.", cache.hits);
+    metric(out, "disk_cache_misses_total", "counter", "Ranges not found there.", cache.misses);
+    metric(out, "disk_cache_hit_bytes_total", "counter", "Bytes found there.", cache.hit_bytes);
+    metric(out, "disk_cache_stored_bytes_total", "counter", "Fetched bytes that were kept.",
+           cache.stored_bytes);
+    metric(out, "disk_cache_dropped_bytes_total", "counter",
+           "Fetched bytes that were not kept, because disk or memory did not follow.", cache.dropped_bytes);
+    metric(out, "disk_cache_evictions_total", "counter", "Objects removed for others.", cache.evictions);
+    metric(out, "disk_cache_damaged_total", "counter", "Ranges or files that were not as they were left.",
+           cache.damaged);
+}
+
 GString *
 front_metrics_text(Front *front)
 {
@@ -107,6 +129,7 @@ front_metrics_text(Front *front)
     metric(out, "block_misses_total", "counter", "Reads that asked the storage.", store.block_misses);
     metric(out, "errors_total", "counter", "Failures logged as errors.",
            __atomic_load_n(&front->errors, __ATOMIC_RELAXED));
+    append_disk_cache_metrics(out, front);
     append_storage_metrics(out, front);
     return out;
 }

@@ -170,6 +170,27 @@ add_store(JsonBuilder *json, Front *front)
 }
 
 static void
+add_disk_cache(JsonBuilder *json, Front *front)
+{
+    DiskCacheStatistics cache;
+    object_store_get_disk_cache(front->store, &cache);
+    begin(json, "disk_cache");
+    add_boolean(json, "on", cache.on);
+    add_string(json, "reason", cache.reason[0] != '\0' ? cache.reason : NULL);
+    add_integer(json, "limit_bytes", cache.limit_bytes);
+    add_integer(json, "used_bytes", cache.used_bytes);
+    add_integer(json, "objects", cache.objects);
+    add_integer(json, "hits", cache.hits);
+    add_integer(json, "misses", cache.misses);
+    add_integer(json, "hit_bytes", cache.hit_bytes);
+    add_integer(json, "stored_bytes", cache.stored_bytes);
+    add_integer(json, "dropped_bytes", cache.dropped_bytes);
+    add_integer(json, "evictions", cache.evictions);
+    add_integer(json, "damaged", cache.damaged);
+    json_builder_end_object(json);
+}
+
+static void
 add_errors(JsonBuilder *json, Front *front)
 {
     begin(json, "errors");
@@ -210,6 +231,7 @@ front_status_json(Front *front)
     add_storages(json, front);
     add_uploads(json, front);
     add_store(json, front);
+    add_disk_cache(json, front);
     add_errors(json, front);
     json_builder_end_object(json);
     g_autoptr(JsonNode) root = json_builder_get_root(json);

@@ -30,13 +30,31 @@ make_private_folder(const char *path, GError **error)
     return TRUE;
 }
 
+static gboolean
+make_folders(const ObjectStoreSettings *settings, GError **error)
+{
+    return make_private_folder(settings->staging_dir, error) &&
+           make_private_folder(settings->recovery_dir, error) &&
+           (settings->cache_size_bytes == 0 || make_private_folder(settings->objects_dir, error));
+}
+
+static gboolean
+make_disk_cache(ObjectStore *store, const ObjectStoreSettings *settings, GError **error)
+{
+    if (settings->cache_size_bytes == 0)
+        return TRUE;
+    store->disk_cache =
+        disk_cache_new(settings->objects_dir, (guint64)settings->cache_size_bytes, store->budget, error);
+    object_version_table_set_disk_cache(store->versions, store->disk_cache);
+    return store->disk_cache != NULL;
+}
+
 ObjectStore *
 object_store_new(const ObjectStoreSettings *settings, GError **error)
 {
-    if (!make_private_folder(settings->staging_dir, error) ||
-        !make_private_folder(settings->recovery_dir, error))
+    if (!make_folders(settings, error))
         return NULL;
-    ObjectStore *store = g_new0(ObjectStore, 1);
+    g_autoptr(ObjectStore) store = g_new0(ObjectStore, 1);
     guint64 limit = (guint64)MAX(settings->memory_limit_bytes, MINIMUM_MEMORY_BYTES);
     store->staging_budget = memory_budget_new(limit / STAGING_SHARE);
     store->budget = memory_budget_new(limit - limit / STAGING_SHARE);
@@ -49,7 +67,7 @@ object_store_new(const ObjectStoreSettings *settings, GError **error)
     lock_init(&store->files_lock);
     condition_init(&store->idle);
     g_queue_init(&store->files);
-    return store;
+    return make_disk_cache(store, settings, error) ? g_steal_pointer(&store) : NULL;
 }
 
 void
@@ -63,6 +81,7 @@ object_store_free(ObjectStore *store)
     lock_release(&store->lock);
     g_assert(store->files.length == 0);
     block_cache_free(store->blocks);
+    disk_cache_free(store->disk_cache);
     memory_budget_free(store->budget);
     memory_budget_free(store->staging_budget);
     loan_table_free(store->loans);
@@ -183,4 +202,12 @@ object_store_get_statistics(ObjectStore *store, ObjectStoreStatistics *out)
     for (GList *item = store->files.head; item != NULL; item = item->next)
         object_file_count(item->data, &out->open_files, &out->staged_bytes);
     lock_release(&store->files_lock);
+}
+
+void
+object_store_get_disk_cache(ObjectStore *store, DiskCacheStatistics *out)
+{
+    *out = (DiskCacheStatistics){0};
+    if (store->disk_cache != NULL)
+        disk_cache_get_statistics(store->disk_cache, out);
 }

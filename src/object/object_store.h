@@ -4,6 +4,7 @@
 #pragma once
 
 #include "src/base/call.h"
+#include "src/object/disk_cache.h"
 #include "src/storage/storage.h"
 
 #include <glib.h>
@@ -14,9 +15,11 @@ typedef struct {
     gint64 memory_limit_bytes; /* hard bound of read-ahead, block cache and part buffers */
     const char *staging_dir;   /* private; staged bytes of open files lie here without a name */
     const char *recovery_dir;  /* private; what could not be published */
+    const char *objects_dir;   /* private; the disk cache's */
+    gint64 cache_size_bytes;   /* 0: there is no disk cache */
 } ObjectStoreSettings;
 
-/* Makes both directories (0700); refuses those others own. Fails: IO, DENIED. */
+/* Makes the directories (0700); refuses those others own. Fails: IO, DENIED. */
 ObjectStore *object_store_new(const ObjectStoreSettings *settings, GError **error);
 /* Every file must be closed. */
 void object_store_free(ObjectStore *store);
@@ -46,3 +49,5 @@ typedef struct {
     guint open_files;
 } ObjectStoreStatistics;
 void object_store_get_statistics(ObjectStore *store, ObjectStoreStatistics *out);
+/* Not on, without a reason: cache_size is 0. */
+void object_store_get_disk_cache(ObjectStore *store, DiskCacheStatistics *out);

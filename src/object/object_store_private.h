@@ -14,6 +14,7 @@ struct ObjectStore {
     MemoryBudget *budget;
     MemoryBudget *staging_budget; /* small staging files; apart, because they are held while others wait */
     BlockCache *blocks;
+    DiskCache *disk_cache; /* NULL: none */
     ObjectVersionTable *versions;
     LoanTable *loans;
     char *staging_dir, *recovery_dir;

@@ -21,6 +21,7 @@ struct ObjectVersion {
 struct ObjectVersionTable {
     Lock lock;
     GHashTable *by_name; /* borrowed name → borrowed ObjectVersion */
+    DiskCache *disk_cache;
     guint live;
     guint64 next_id;
 };
@@ -32,6 +33,12 @@ object_version_table_new(void)
     lock_init(&table->lock);
     table->by_name = g_hash_table_new(g_str_hash, g_str_equal);
     return table;
+}
+
+void
+object_version_table_set_disk_cache(ObjectVersionTable *table, DiskCache *cache)
+{
+    table->disk_cache = cache;
 }
 
 void
@@ -266,6 +273,47 @@ read_at(ObjectVersion *version, Call *call, const ObjectVersionPlace *place, gui
     return got == length_bytes || fail_changed(error, place, "is shorter than it was");
 }
 
+/* The disk cache that this version may be in, with what it is called there; NULL: none. A weak ETag does not
+ * speak of bytes. */
+static DiskCache *
+find_disk_cache(ObjectVersion *version, const ObjectVersionPlace *place, DiskCacheObject *out)
+{
+    Capabilities can;
+    if (version->table->disk_cache == NULL || place->etag == NULL || g_str_has_prefix(place->etag, "W/") ||
+        version->size_bytes == 0)
+        return NULL;
+    storage_get_capabilities(version->storage, &can);
+    *out = (DiskCacheObject){storage_get_place(version->storage), place->container, place->key, place->etag,
+                             version->size_bytes};
+    return can.lasting_etags ? version->table->disk_cache : NULL;
+}
+
+/* read_at() by way of the disk cache. */
+static gboolean
+read_by_cache(ObjectVersion *version, Call *call, const ObjectVersionPlace *place, guint64 offset,
+              gsize length_bytes, void *buffer, GError **error)
+{
+    DiskCacheObject object;
+    DiskCache *cache = find_disk_cache(version, place, &object);
+    if (cache != NULL && disk_cache_read(cache, &object, offset, length_bytes, buffer))
+        return TRUE;
+    if (!read_at(version, call, place, offset, length_bytes, buffer, error))
+        return FALSE;
+    if (cache != NULL)
+        disk_cache_offer(cache, &object, offset, length_bytes, buffer);
+    return TRUE;
+}
+
+int
+object_version_open_cached(ObjectVersion *version)
+{
+    DiskCacheObject object;
+    g_auto(ObjectVersionPlace) place = {0};
+    object_version_get_place(version, &place);
+    DiskCache *cache = find_disk_cache(version, &place, &object);
+    return cache != NULL ? disk_cache_open_complete(cache, &object) : -1;
+}
+
 gboolean
 object_version_read(ObjectVersion *version, Call *call, guint64 offset, gsize length_bytes, void *buffer,
                     GError **error)
@@ -274,7 +322,7 @@ object_version_read(ObjectVersion *version, Call *call, guint64 offset, gsize le
         g_auto(ObjectVersionPlace) place = {0};
         g_autoptr(GError) local_error = NULL;
         object_version_get_place(version, &place);
-        if (read_at(version, call, &place, offset, length_bytes, buffer, &local_error))
+        if (read_by_cache(version, call, &place, offset, length_bytes, buffer, &local_error))
             return TRUE;
         /* A rename took it away under us: it is at its new place. */
         if (!error_is(local_error, ERROR_CHANGED) || !has_moved(version, place.moves)) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "src/base/call.h"
+#include "src/object/disk_cache.h"
 #include "src/storage/storage.h"
 
 #include <glib.h>
@@ -15,6 +16,9 @@ typedef struct ObjectVersion ObjectVersion;
 typedef struct ObjectVersionTable ObjectVersionTable;
 
 ObjectVersionTable *object_version_table_new(void);
+/* From now on reads look there first, and what they fetch is offered to it. Borrowed; NULL: none. Before the
+ * table is used by other threads. */
+void object_version_table_set_disk_cache(ObjectVersionTable *table, DiskCache *cache);
 /* Every version must be gone. */
 void object_version_table_free(ObjectVersionTable *table);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ObjectVersionTable, object_version_table_free)
@@ -45,10 +49,13 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ObjectVersionPlace, object_version_place_clear)
  */
 void object_version_move(ObjectVersion *version, const char *container, const char *key, const char *etag);
 
-/* Fills `buffer` with bytes offset .. offset+length, which must lie inside its size.
- * Fails: CHANGED (this version is not there any more), CANCELLED, TIMEOUT and what the storage reports.
- * Blocks: yes. */
+/* Fills `buffer` with bytes offset .. offset+length, which must lie inside its size: from the disk cache
+ * where it has them, else from the storage. Fails: CHANGED (this version is not there any more), CANCELLED,
+ * TIMEOUT and what the storage reports. Blocks: yes. */
 gboolean object_version_read(ObjectVersion *version, Call *call, guint64 offset, gsize length_bytes,
                              void *buffer, GError **error);
 /* Asks the storage whether this version is still what its place holds. Fails: CHANGED. Blocks: yes. */
 gboolean object_version_check(ObjectVersion *version, Call *call, GError **error);
+/* A descriptor for reading whose file has the version's bytes, all of them, and never changes; the caller
+ * closes it. -1: the disk cache does not have it. Blocks: briefly, for local disk. */
+int object_version_open_cached(ObjectVersion *version);

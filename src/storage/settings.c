@@ -10,6 +10,8 @@
 #define STORAGE_WORD "storage"
 #define SYSTEM_PATH "/etc/storagefs/storagefs.conf"
 #define MAXIMUM_NAME_BYTES 255
+/* Room for a few of the ranges that are read at a time. */
+#define MINIMUM_CACHE_BYTES (8 << 20)
 
 void
 settings_free_storage(StorageSettings *storage)
@@ -268,13 +270,12 @@ read_global(Settings *settings, ConfigSection *section, GError **error)
     settings->freshness_us = config_section_get_integer(section, "freshness");
     settings->timeout_us = config_section_get_integer(section, "timeout");
     log_level_parse(config_section_get_string(section, "log_level"), &settings->log_level);
-    if (config_section_get_integer(section, "cache_size") == 0)
+    settings->cache_size_bytes = config_section_get_integer(section, "cache_size");
+    if (settings->cache_size_bytes == 0 || settings->cache_size_bytes >= MINIMUM_CACHE_BYTES)
         return TRUE;
     return config_section_fail(section, "cache_size", error,
-                               "cache_size = %" G_GINT64_FORMAT
-                               " bytes: this version has no disk cache; write "
-                               "cache_size = 0",
-                               config_section_get_integer(section, "cache_size"));
+                               "cache_size = %" G_GINT64_FORMAT " bytes: 0 is none, else 8M or more",
+                               settings->cache_size_bytes);
 }
 
 /* The user's file when there is one, else the system's. */

@@ -42,7 +42,7 @@ test_values(void)
         "on\n"
         "attributes = listing\nfreshness = 5s\npart_size = 8M\nmax_requests = 3\n"
         "[storagefs]\ndefault = a\ntimeout = 2m\nfreshness = 0\nlog_level = debug\nmemory_limit = 64M\n"
-        "state_dir = /s\ncache_dir = sub\ncache_size = 0\n"
+        "state_dir = /s\ncache_dir = sub\ncache_size = 8M\n"
         "[storage a]\ndriver = memory\ntimeout = 3s\n");
     StorageSettings *b = g_ptr_array_index(settings->storages, 0),
                     *a = g_ptr_array_index(settings->storages, 1);
@@ -51,6 +51,7 @@ test_values(void)
     g_assert_true(g_path_is_absolute(settings->cache_dir));
     g_assert_cmpint(settings->log_level, ==, LOG_LEVEL_DEBUG);
     g_assert_cmpint(settings->memory_limit_bytes, ==, 64 << 20);
+    g_assert_cmpint(settings->cache_size_bytes, ==, 8 << 20);
     g_assert_cmpstr(b->name, ==, "b b");
     g_assert_cmpstr(b->containers[1], ==, "y");
     g_assert_cmpstr(b->create_containers[0], ==, "y");
@@ -97,7 +98,7 @@ test_mistakes(void)
         {"[storage a]\ndriver = memory\ncontainers = x\ncreate_containers = x;y\n", "conf:4:", "'y'"},
         {"[storagefs]\ndefault = b\n[storage a]\ndriver = memory\n", "conf:2:", "b"},
         {"[storagefs]\ndefault = archve\n[storage archive]\ndriver = memory\n", "conf:2:", "'archive'"},
-        {"[storagefs]\ncache_size = 1G\n", "conf:2:", "this version has no disk cache"},
+        {"[storagefs]\ncache_size = 1M\n", "conf:2:", "0 is none, else 8M or more"},
         {"[storagefs]\nmemory_limit = 1\n", "conf:2:", "memory_limit"},
         {"[storagefs]\ntimeot = 1\n", "conf:2:", "'timeout'"},
         {"[storagef]\n", "conf:1:", "[storagefs]"},
