@@ -4,11 +4,15 @@
 #include "src/base/lock.h"
 #include "src/object/call_wait.h"
 
+#include <string.h>
 #include <sys/mman.h>
 
-/* Blocks that were read to their end and stay for a reader that follows; and memory kept for the next block,
+/* Blocks that were read to their end and stay for a reader that follows; memory kept for the next block,
  * because mapping and zeroing it again costs a tenth of a fetch from a fast server. */
-#define MAXIMUM_USED_BLOCKS 8u
+#define MAXIMUM_USED_BYTES (8 * (guint64)BLOCK_CACHE_BLOCK_BYTES)
+/* Small objects that came with their metadata, and nobody has read yet. */
+#define MAXIMUM_KEPT_BLOCKS 1024u
+#define MAXIMUM_KEPT_BYTES (4 * (guint64)BLOCK_CACHE_BLOCK_BYTES)
 #define MAXIMUM_SPARES 4u
 
 typedef enum { BLOCK_FETCHING, BLOCK_READY, BLOCK_FAILED } BlockState;
@@ -20,10 +24,9 @@ struct Block {
     guint64 version_id, index;
     guint references; /* claims, waiters and pieces of ReadVectors */
     BlockState state;
-    gboolean listed; /* in by_index and in one queue */
-    gboolean used;   /* read to its end: in the queue `used`, else in `unused` */
-    guint waiters;   /* readers inside block_cache_wait() */
-    Call *call;      /* FETCHING on a lane: cancelled when the last waiter leaves; else NULL */
+    GQueue *queue; /* NULL: not listed any more; else it is in by_index, too */
+    guint waiters; /* readers inside block_cache_wait() */
+    Call *call;    /* FETCHING on a lane: cancelled when the last waiter leaves; else NULL */
     GError *error;
     Condition done;
     guint8 *data;
@@ -35,7 +38,8 @@ struct BlockCache {
     Lock lock;
     MemoryBudget *budget;
     GHashTable *by_index;
-    GQueue used, unused; /* oldest first */
+    GQueue used, unused, kept; /* read to their end, not yet, block_cache_keep()'s; oldest first */
+    guint64 used_bytes, kept_bytes;
     guint8 *spares[MAXIMUM_SPARES];
     guint spare_count;
     guint64 hits, misses;
@@ -130,10 +134,28 @@ free_block_locked(Block *block)
     g_free(block);
 }
 
-static GQueue *
-queue_of(Block *block)
+static void
+count_locked(Block *block, gint sign)
 {
-    return block->used ? &block->cache->used : &block->cache->unused;
+    BlockCache *cache = block->cache;
+    if (block->queue == &cache->used)
+        cache->used_bytes += (guint64)sign * block->length_bytes;
+    else if (block->queue == &cache->kept)
+        cache->kept_bytes += (guint64)sign * block->length_bytes;
+}
+
+static void
+set_queue_locked(Block *block, GQueue *queue)
+{
+    if (block->queue != NULL) {
+        count_locked(block, -1);
+        g_queue_unlink(block->queue, &block->link);
+    }
+    block->queue = queue;
+    if (queue != NULL) {
+        g_queue_push_tail_link(queue, &block->link);
+        count_locked(block, 1);
+    }
 }
 
 /* Nobody finds it any more; it goes now, or with its last reference. */
@@ -141,8 +163,7 @@ static void
 unlist_locked(Block *block)
 {
     g_hash_table_remove(block->cache->by_index, block);
-    g_queue_unlink(queue_of(block), &block->link);
-    block->listed = FALSE;
+    set_queue_locked(block, NULL);
     if (block->references == 0)
         free_block_locked(block);
 }
@@ -152,7 +173,7 @@ unref_locked(Block *block)
 {
     if (--block->references > 0)
         return;
-    if (!block->listed)
+    if (block->queue == NULL)
         free_block_locked(block);
     else if (memory_budget_is_short(block->cache->budget))
         unlist_locked(block);
@@ -204,6 +225,8 @@ reclaim(gpointer data, guint64 bytes)
     if (freed < bytes)
         freed += evict_locked(cache, &cache->used, bytes - freed);
     if (freed < bytes)
+        freed += evict_locked(cache, &cache->kept, bytes - freed);
+    if (freed < bytes)
         evict_locked(cache, &cache->unused, bytes - freed);
     leave(cache);
 }
@@ -217,6 +240,7 @@ block_cache_new(MemoryBudget *budget)
     cache->by_index = g_hash_table_new(block_hash, block_equal);
     g_queue_init(&cache->used);
     g_queue_init(&cache->unused);
+    g_queue_init(&cache->kept);
     memory_budget_set_reclaim(budget, reclaim, cache);
     return cache;
 }
@@ -229,6 +253,7 @@ block_cache_free(BlockCache *cache)
     lock_acquire(&cache->lock);
     evict_locked(cache, &cache->used, G_MAXUINT64);
     evict_locked(cache, &cache->unused, G_MAXUINT64);
+    evict_locked(cache, &cache->kept, G_MAXUINT64);
     drop_spares_locked(cache);
     g_assert(g_hash_table_size(cache->by_index) == 0);
     leave(cache);
@@ -241,11 +266,9 @@ block_cache_free(BlockCache *cache)
 static void
 touch_locked(BlockCache *cache, Block *block, gboolean to_end)
 {
-    g_queue_unlink(queue_of(block), &block->link);
-    block->used = block->used || to_end;
-    g_queue_push_tail_link(queue_of(block), &block->link);
-    if (cache->used.length > MAXIMUM_USED_BLOCKS)
-        evict_locked(cache, &cache->used, 1);
+    set_queue_locked(block, to_end ? &cache->used : block->queue);
+    if (cache->used_bytes > MAXIMUM_USED_BYTES)
+        evict_locked(cache, &cache->used, cache->used_bytes - MAXIMUM_USED_BYTES);
 }
 
 static BlocksState
@@ -323,15 +346,33 @@ block_new_locked(BlockCache *cache, ObjectVersion *version, guint64 index, Call 
     block->index = index;
     block->references = 1;
     block->state = BLOCK_FETCHING;
-    block->listed = TRUE;
     block->call = call_ref(call);
     block->data = data;
     block->length_bytes = length_bytes;
     block->link.data = block;
     condition_init(&block->done);
     g_hash_table_add(cache->by_index, block);
-    g_queue_push_tail_link(&cache->unused, &block->link);
+    set_queue_locked(block, &cache->unused);
     return block;
+}
+
+void
+block_cache_keep(BlockCache *cache, ObjectVersion *version, const void *data)
+{
+    gsize length_bytes = block_length(version, 0);
+    g_assert(length_bytes == object_version_get_size(version) && length_bytes > 0);
+    lock_acquire(&cache->lock);
+    guint8 *memory = find_locked(cache, version, 0) == NULL ? take_memory_locked(cache, length_bytes) : NULL;
+    if (memory != NULL) {
+        memcpy(memory, data, length_bytes);
+        Block *block = block_new_locked(cache, version, 0, NULL, memory, length_bytes);
+        block->state = BLOCK_READY;
+        set_queue_locked(block, &cache->kept);
+        unref_locked(block);
+    }
+    if (cache->kept.length > MAXIMUM_KEPT_BLOCKS || cache->kept_bytes > MAXIMUM_KEPT_BYTES)
+        evict_locked(cache, &cache->kept, length_bytes);
+    leave(cache);
 }
 
 Block *
@@ -442,7 +483,7 @@ block_cache_discard(BlockCache *cache, ObjectVersion *version, guint64 first, gu
     lock_acquire(&cache->lock);
     for (guint64 index = first; index <= last; index++) {
         Block *block = find_locked(cache, version, index);
-        if (block == NULL || block->references > 0 || block->used)
+        if (block == NULL || block->references > 0 || block->queue == &cache->used)
             continue;
         bytes += block->length_bytes;
         unlist_locked(block);

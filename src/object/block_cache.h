@@ -41,6 +41,9 @@ BlocksState block_cache_look(BlockCache *cache, ObjectVersion *version, guint64 
  * himself is the one who waits for it. */
 Block *block_cache_claim(BlockCache *cache, ObjectVersion *version, guint64 index, Call *call,
                          gboolean *out_full);
+/* A version of one block whose bytes are here already: kept for its next reader, with others of its kind, as
+ * long as they are few and memory is not short. `data` is copied. */
+void block_cache_keep(BlockCache *cache, ObjectVersion *version, const void *data);
 /* Fetches a claimed block and wakes its waiters. Takes the claim. *error also when others get it.
  * Blocks: yes. Fails: as object_version_read(). */
 gboolean block_cache_run(BlockCache *cache, Block *block, Call *call, GError **error);

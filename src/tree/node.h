@@ -30,6 +30,10 @@ typedef struct {
     gboolean fits_page;    /* the last listing was one page, or the directory was made here */
     gboolean listed;       /* fits_page is known */
     guint8 looks;          /* single looks while it is not, within the freshness window */
+    guint8 wholes_unread;  /* small files fetched whole and not opened yet; see objects_choose_ask() */
+    guint8 reads_seen;     /* files opened for reading, lately */
+    guint8 looks_unread;   /* looks since the last of them */
+    guint8 ahead_depth;    /* LookDepth of what is asked for ahead, see objects_ahead.c */
     gint64 last_look_us;   /* when a name here last needed a fresh look */
     GHashTable *absent;    /* name → gint64 *: when it was found not to be there; NULL none */
     GHashTable *lingering; /* name → Node: unlinked, still open, its object not deleted yet; NULL none */

@@ -1,6 +1,6 @@
 /* Containers and folders of object services, and what lies in them: what is known and how to ask, listings,
- * open objects, changes. Reading order: objects_look.c, objects_fetch.c, objects_pages.c, objects_ahead.c,
- * objects_entry.c, objects_attributes.c, objects_open.c, objects_change.c, objects_folder.c,
+ * open objects, changes. Reading order: objects_look.c, objects_ask.c, objects_fetch.c, objects_pages.c,
+ * objects_ahead.c, objects_entry.c, objects_attributes.c, objects_open.c, objects_change.c, objects_folder.c,
  * objects_rename.c, objects_move.c, objects_xattr.c; objects.c is the table.
  */
 #pragma once
@@ -37,6 +37,16 @@ void objects_vanished_locked(Tree *tree, Node *parent, const char *name) REQUIRE
 void objects_appeared_locked(Tree *tree, Node *node) REQUIRES(tree->lock);
 gboolean objects_fail_absent(Tree *tree, Node *parent, const char *name, GError **error);
 
+/* objects_ask.c. How to ask for one name: listed may be NULL, and so may the Node. */
+typedef struct {
+    gboolean metadata; /* by HEAD; FALSE: by listings of one key */
+    gsize whole_bytes; /* not 0: the object by a GET of so many bytes, see small_object.h */
+} ObjectsAsk;
+ObjectsAsk objects_choose_ask(Node *directory, const Node *node, const EntryFacts *listed, LookDepth depth);
+/* A name of this directory was looked at; a file of it was opened for reading. */
+void objects_ask_note_look(Node *directory);
+void objects_ask_note_read(Node *directory);
+
 /* objects_fetch.c. What the store says about a name. info may be NULL in listings; *out_present FALSE: none.
  */
 typedef struct {
@@ -45,8 +55,7 @@ typedef struct {
     gboolean present;
 } ObjectsFetched;
 typedef enum { HINT_NONE, HINT_OBJECT, HINT_FOLDER, HINT_LISTED_FOLDER } ObjectsHint;
-/* with_head: HEADs, else listings of one key. */
-gboolean objects_fetch(Tree *tree, Call *call, const NodePlace *place, ObjectsHint hint, gboolean with_head,
+gboolean objects_fetch(Tree *tree, Call *call, const NodePlace *place, ObjectsHint hint, ObjectsAsk ask,
                        ObjectsFetched *out, GError **error);
 void objects_fetched_clear(ObjectsFetched *fetched);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ObjectsFetched, objects_fetched_clear)
@@ -65,8 +74,8 @@ void objects_know_empty_locked(Node *directory);
 
 /* objects_ahead.c. A listed name's metadata is asked for: when names are asked for in listing order, the next
  * ones are fetched ahead. */
-void objects_ahead_note_locked(Tree *tree, Node *directory, Listing *listing, const char *name)
-    REQUIRES(tree->lock);
+void objects_ahead_note_locked(Tree *tree, Node *directory, Listing *listing, const char *name,
+                               LookDepth depth) REQUIRES(tree->lock);
 /* The same for a name whose metadata was known: keeps the window ahead of the reader. */
 void objects_ahead_hit_locked(Tree *tree, Node *directory, const char *name) REQUIRES(tree->lock);
 

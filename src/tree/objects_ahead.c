@@ -15,6 +15,7 @@ typedef struct {
     guint index;
     NodePlace place;
     ObjectsHint hint;
+    ObjectsAsk ask;
     guint32 changes;
 } Ahead;
 
@@ -44,7 +45,7 @@ run_ahead(gpointer data)
     g_auto(ObjectsFetched) fetched = {0};
     g_autoptr(Call) call = storage_new_call(ahead->place.storage);
     /* Whoever stats this name asks again when this failed. */
-    gboolean ok = objects_fetch(tree, call, &ahead->place, ahead->hint, TRUE, &fetched, NULL);
+    gboolean ok = objects_fetch(tree, call, &ahead->place, ahead->hint, ahead->ask, &fetched, NULL);
     if (!ok)
         objects_fetched_clear(&fetched);
     lock_acquire(&tree->lock);
@@ -58,15 +59,22 @@ run_ahead(gpointer data)
 }
 
 static void
-start_locked(Tree *tree, Node *directory, Listing *listing, guint index) REQUIRES(tree->lock)
+start_locked(Tree *tree, Node *directory, Listing *listing, guint index, LookDepth depth) REQUIRES(tree->lock)
 {
     ListEntry *entry = get_entry(listing, index);
     if (entry->facts.flags & (FACT_EXACT | FACT_ASKING | FACT_BESIDE))
+        return;
+    if (depth == LOOK_KIND && !entry_facts_is_ambiguous(&entry->facts))
         return;
     guint64 position = index;
     g_autofree char *name = NULL;
     EntryFacts *facts = NULL;
     if (listing_next(listing, &position, &name, &facts) != LISTING_ITEM || facts != &entry->facts)
+        return;
+    ObjectsAsk ask = objects_choose_ask(directory, NULL, facts, depth);
+    /* Its reader takes what is there first: asked for its attributes alone it would cost a second request. */
+    if (ask.whole_bytes == 0 && directory->folder->reads_seen > 0 && entry_facts_is_ambiguous(facts) &&
+        facts->size_bytes > 0)
         return;
     g_autofree Ahead *ahead = g_new0(Ahead, 1);
     if (!node_place_init(&ahead->place, directory, name, NULL) || !tree_core_begin_task_locked(tree)) {
@@ -78,6 +86,7 @@ start_locked(Tree *tree, Node *directory, Listing *listing, guint index) REQUIRE
     ahead->listing = listing_ref(listing);
     ahead->index = index;
     ahead->hint = facts->kind == NODE_FOLDER ? HINT_LISTED_FOLDER : HINT_OBJECT;
+    ahead->ask = ask;
     ahead->changes = directory->folder->changes;
     entry->facts.flags |= FACT_ASKING;
     WorkerPool *lane = storage_get_lane(ahead->place.storage, STORAGE_LANE_TRANSFERS);
@@ -85,8 +94,9 @@ start_locked(Tree *tree, Node *directory, Listing *listing, guint index) REQUIRE
 }
 
 void
-objects_ahead_note_locked(Tree *tree, Node *directory, Listing *listing, const char *name)
+objects_ahead_note_locked(Tree *tree, Node *directory, Listing *listing, const char *name, LookDepth depth)
 {
+    objects_ask_note_look(directory);
     gint64 index = listing_index(listing, name);
     if (index < 0)
         return;
@@ -96,10 +106,11 @@ objects_ahead_note_locked(Tree *tree, Node *directory, Listing *listing, const c
     listing->last_stat = (guint)index;
     if (!in_order || !storage_get_settings(node_get_storage(directory))->exact_attributes)
         return;
+    directory->folder->ahead_depth = (guint8)depth;
     guint window = MIN(FIRST_WINDOW << listing->stat_run, MAXIMUM_WINDOW);
     guint end = MIN((guint)index + 1 + window, listing->entries->len);
     for (guint next = (guint)index + 1; next < end; next++)
-        start_locked(tree, directory, listing, next);
+        start_locked(tree, directory, listing, next, depth);
 }
 
 void
@@ -107,5 +118,5 @@ objects_ahead_hit_locked(Tree *tree, Node *directory, const char *name)
 {
     Listing *listing = directory->folder->listings;
     if (listing != NULL && listing->stat_run > 0)
-        objects_ahead_note_locked(tree, directory, listing, name);
+        objects_ahead_note_locked(tree, directory, listing, name, (LookDepth)directory->folder->ahead_depth);
 }

@@ -59,15 +59,18 @@ is_ours_alone(Node *node)
     return node->flags & NODE_DETACHED || tree_core_is_dirty(node);
 }
 
+/* The kernel names a handle only before it reads through it, and then wants the size: the rest may be what
+ * the listing says, for this one time. */
 static gboolean
-stat_known_locked(Tree *tree, Node *node, struct stat *out, gint64 *out_valid_us) REQUIRES(tree->lock)
+stat_known_locked(Tree *tree, Node *node, FileHandle *handle, struct stat *out, gint64 *out_valid_us)
+    REQUIRES(tree->lock)
 {
     gint64 valid_us = tree_core_get_valid_us(node, tree_core_now());
-    gboolean ours = is_ours_alone(node);
-    if (!ours && (node->flags & NODE_DETACHED || valid_us == 0 || !tree_core_has_attributes(node)))
+    gboolean ours = is_ours_alone(node), exact = tree_core_has_attributes(node);
+    if (!ours && (node->flags & NODE_DETACHED || valid_us == 0 || (!exact && handle == NULL)))
         return FALSE;
     tree_core_fill_stat_locked(tree, node, out);
-    *out_valid_us = valid_us;
+    *out_valid_us = ours || exact ? valid_us : 0;
     return TRUE;
 }
 
@@ -75,7 +78,7 @@ gboolean
 objects_stat_ready(Tree *tree, Node *node, FileHandle *handle, struct stat *out, gint64 *out_valid_us)
 {
     lock_acquire(&tree->lock);
-    gboolean known = stat_known_locked(tree, node, out, out_valid_us);
+    gboolean known = stat_known_locked(tree, node, handle, out, out_valid_us);
     lock_release(&tree->lock);
     return known;
 }
@@ -101,7 +104,7 @@ objects_stat(Tree *tree, Call *call, Node *node, FileHandle *handle, struct stat
     if (objects_stat_ready(tree, node, handle, out, out_valid_us))
         return TRUE;
     GError *failure = NULL;
-    if (!objects_look_node(tree, call, node, LOOK_ATTRIBUTES, &failure)) {
+    if (!objects_look_node(tree, call, node, handle != NULL ? LOOK_KIND : LOOK_ATTRIBUTES, &failure)) {
         if (!stat_replaced(tree, node, out, out_valid_us)) {
             g_propagate_error(error, failure);
             return FALSE;
@@ -111,7 +114,7 @@ objects_stat(Tree *tree, Call *call, Node *node, FileHandle *handle, struct stat
     }
     lock_acquire(&tree->lock);
     tree_core_fill_stat_locked(tree, node, out);
-    *out_valid_us = tree_core_get_valid_us(node, tree_core_now());
+    *out_valid_us = tree_core_has_attributes(node) ? tree_core_get_valid_us(node, tree_core_now()) : 0;
     lock_release(&tree->lock);
     return TRUE;
 }

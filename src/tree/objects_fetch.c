@@ -3,6 +3,8 @@
  */
 #include "src/tree/objects.h"
 
+#include "src/object/small_object.h"
+
 #include <string.h>
 
 void
@@ -47,11 +49,16 @@ ask_first(const NodePlace *place, Call *call, const char *prefix, ObjectInfo *ou
 }
 
 static gboolean
-ask_object(const NodePlace *place, Call *call, gboolean with_head, ObjectInfo *out, GError **error)
+ask_object(Tree *tree, const NodePlace *place, Call *call, ObjectsAsk ask, ObjectInfo *out, GError **error)
 {
     GError *failure = NULL;
-    if (with_head) {
-        if (!storage_stat_object(place->storage, call, place->container, place->key, out, &failure))
+    if (ask.metadata) {
+        gboolean found =
+            ask.whole_bytes > 0
+                ? small_object_stat(tree->store, call, place->storage, place->container, place->key,
+                                    ask.whole_bytes, out, &failure)
+                : storage_stat_object(place->storage, call, place->container, place->key, out, &failure);
+        if (!found)
             return is_absence(failure, error);
         if (out->key == NULL)
             out->key = g_strdup(place->key);
@@ -68,7 +75,8 @@ typedef struct {
     Tree *tree;
     Call *call;
     const NodePlace *place;
-    gboolean with_head, is_known_folder;
+    ObjectsAsk ask;
+    gboolean is_known_folder;
     ObjectsFetched fetched;
     GError *error;
     gboolean ok;
@@ -80,7 +88,7 @@ take_marker(FolderQuestion *question, ObjectInfo *marker)
     const NodePlace *place = question->place;
     AttributeDefaults defaults;
     tree_core_get_defaults(question->tree, &defaults);
-    gboolean with_head = question->with_head && marker->metadata == NULL;
+    gboolean with_head = question->ask.metadata && marker->metadata == NULL;
     if (with_head) {
         GError *failure = NULL;
         object_info_clear(marker);
@@ -158,11 +166,11 @@ take_object(Tree *tree, const NodePlace *place, ObjectInfo *info, ObjectsFetched
 
 /* An object that gives way is there when its folder is, too; one inside its own marker's key always is. */
 static gboolean
-fetch_beside(Tree *tree, Call *call, const NodePlace *place, gboolean with_head, ObjectsFetched *out,
+fetch_beside(Tree *tree, Call *call, const NodePlace *place, ObjectsAsk ask, ObjectsFetched *out,
              GError **error)
 {
     g_auto(ObjectInfo) info = {0}, below = {0};
-    if (!ask_object(place, call, with_head, &info, error))
+    if (!ask_object(tree, place, call, ask, &info, error))
         return FALSE;
     if (info.key == NULL)
         return TRUE;
@@ -205,7 +213,7 @@ fetch_in_order(Tree *tree, Call *call, const NodePlace *place, FolderQuestion *q
             if (!take_folder(question, out, error))
                 return FALSE;
         } else if (place->key != NULL) {
-            if (!ask_object(place, call, question->with_head, &info, error))
+            if (!ask_object(tree, place, call, question->ask, &info, error))
                 return FALSE;
             take_object(tree, place, &info, out);
         }
@@ -220,7 +228,7 @@ fetch_both(Tree *tree, Call *call, const NodePlace *place, FolderQuestion *quest
     g_auto(ObjectInfo) info = {0};
     WorkerGroup *group = worker_group_new(storage_get_lane(place->storage, STORAGE_LANE_TRANSFERS), 0);
     worker_group_push(group, ask_folder, question);
-    gboolean ok = ask_object(place, call, question->with_head, &info, error);
+    gboolean ok = ask_object(tree, place, call, question->ask, &info, error);
     worker_group_wait(group);
     worker_group_free(group);
     if (!ok) {
@@ -232,20 +240,20 @@ fetch_both(Tree *tree, Call *call, const NodePlace *place, FolderQuestion *quest
 }
 
 gboolean
-objects_fetch(Tree *tree, Call *call, const NodePlace *place, ObjectsHint hint, gboolean with_head,
+objects_fetch(Tree *tree, Call *call, const NodePlace *place, ObjectsHint hint, ObjectsAsk ask,
               ObjectsFetched *out, GError **error)
 {
     if (place->beside)
-        return fetch_beside(tree, call, place, with_head, out, error);
+        return fetch_beside(tree, call, place, ask, out, error);
     FolderQuestion question = {.tree = tree,
                                .call = call,
                                .place = place,
-                               .with_head = with_head,
+                               .ask = ask,
                                .is_known_folder = hint == HINT_LISTED_FOLDER};
     gboolean ok;
     if (place->prefix == NULL) {
         g_auto(ObjectInfo) info = {0};
-        ok = ask_object(place, call, with_head, &info, error);
+        ok = ask_object(tree, place, call, ask, &info, error);
         if (ok)
             take_object(tree, place, &info, out);
     } else if (hint == HINT_NONE && place->key != NULL) {

@@ -291,7 +291,8 @@ make_hint(const Node *node, const EntryFacts *listed, gint64 fresh_after_us)
 typedef struct {
     NodePlace place;
     ObjectsHint hint;
-    gboolean should_list, should_wait, with_head;
+    ObjectsAsk ask;
+    gboolean should_list, should_wait;
     guint32 changes;
 } LookPlan;
 
@@ -311,13 +312,13 @@ plan_locked(Tree *tree, Node *parent, const char *name, LookDepth depth, LookPla
         return TRUE;
     if (!node_place_init(&plan->place, parent, name, error))
         return FALSE;
-    plan->with_head = depth == LOOK_DETAILS || wants_exact(parent);
-    plan->hint = make_hint(tree_core_find_locked(tree, parent, name), listed ? facts : NULL,
-                           now_us - tree_core_get_freshness_us(parent));
+    const Node *node = tree_core_find_locked(tree, parent, name);
+    plan->ask = objects_choose_ask(parent, node, listed ? facts : NULL, depth);
+    plan->hint = make_hint(node, listed ? facts : NULL, now_us - tree_core_get_freshness_us(parent));
     plan->should_list = should_list_locked(parent, listed ? facts : NULL, now_us);
     plan->changes = parent->folder->changes;
     if (listed && depth != LOOK_DETAILS && !plan->should_list)
-        objects_ahead_note_locked(tree, parent, listing, name);
+        objects_ahead_note_locked(tree, parent, listing, name, depth);
     return TRUE;
 }
 
@@ -379,7 +380,7 @@ fetch_by_plan(Tree *tree, Call *call, Node *parent, const char *name, const Look
               gboolean *out_done, Node **out_node, GError **error)
 {
     g_auto(ObjectsFetched) fetched = {0};
-    if (!objects_fetch(tree, call, &plan->place, plan->hint, plan->with_head, &fetched, error))
+    if (!objects_fetch(tree, call, &plan->place, plan->hint, plan->ask, &fetched, error))
         return FALSE;
     lock_acquire(&tree->lock);
     *out_done = last || parent->folder->changes == plan->changes;

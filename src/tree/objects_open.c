@@ -93,6 +93,8 @@ open_file_locked(Tree *tree, Node *node, int flags, FileHandle **out_handle, gbo
         entry_facts_to_attributes(&node->facts, &attributes);
         make_file_locked(tree, node, &place, &version, &attributes, FALSE);
     }
+    if (!wants_write(flags))
+        objects_ask_note_read(node->parent);
     *out_handle = object_file_open(node->file, flags);
     *out_keep_cache = (node->flags & NODE_PAGES) != 0;
     node->flags |= NODE_PAGES;

@@ -94,6 +94,49 @@ def test_a_small_file_read_is_one_get(s3_case, ceph):
     assert case.proxy.bytes_received() == len(CONTENT)
 
 
+@pytest.mark.parametrize("size", [1, 4000, 5000, 100_000])
+def test_a_small_listed_file_read_is_one_get_with_its_attributes(case, size):
+    content = random_bytes(size)
+    case.put("old", content, Metadata={"mtime": "7.5", "mode": "33152"})
+    assert case.settled() == ["old"]
+    with open(case.path / "old", "rb") as file:
+        assert file.read() == content
+    assert case.counts() == {"GetObject": 1}
+    assert case.proxy.bytes_received() == size
+    status = os.stat(case.path / "old")
+    assert status.st_mtime == 7.5 and status.st_mode & 0o777 == 0o600
+    assert case.counts() == {"GetObject": 1}
+
+
+def test_many_small_listed_files_are_one_get_each(case):
+    contents = {f"name-{number:02}": random_bytes(100 + number, number) for number in range(40)}
+    for key, content in contents.items():
+        case.put(key, content)
+    case.settled()
+    for key in sorted(contents):
+        assert (case.path / key).read_bytes() == contents[key]
+    assert case.counts() == {"GetObject": 40}
+
+
+def test_a_small_listed_symlink_is_one_request(case):
+    case.put("link", b"target", Metadata={"mode": "41471"})
+    case.settled()
+    assert os.readlink(case.path / "link") == "target"
+    assert sum(case.counts().values()) <= 2
+
+
+def test_what_is_only_looked_at_is_not_fetched(case):
+    """Bodies are fetched in place of HEADs only while files are read."""
+    for number in range(100):
+        case.put(f"name-{number:02}", b"x" * 1000)
+    case.settled()
+    for number in range(100):
+        assert os.stat(case.path / f"name-{number:02}").st_size == 1000
+    counts = case.counts()
+    assert counts["GetObject"] + counts["HeadObject"] == 100
+    assert counts["GetObject"] <= 10
+
+
 def test_a_file_read_again_costs_one_look(case):
     content = random_bytes(5 * MIB)
     case.put("old", content)

@@ -123,7 +123,8 @@ test_etag_keeps(TreeFixture *fixture, gconstpointer keys)
         tree_fixture_forget(fixture, nodes[i]);
 }
 
-/* stat of every name in listing order: one HEAD each and not one more, most of them ahead. */
+/* stat of every name in listing order: one request each and not one more, most of them ahead. Some are whole
+ * objects, until it is seen that nobody opens them. */
 static void
 test_stat_ahead(TreeFixture *fixture, gconstpointer keys)
 {
@@ -133,7 +134,20 @@ test_stat_ahead(TreeFixture *fixture, gconstpointer keys)
         g_autofree char *name = g_strdup_printf("a%03u", i);
         g_assert_cmpint(tree_fixture_stat(fixture, fixture->container, name).st_size, ==, 7);
     }
-    tree_fixture_assert_requests(fixture, "list 1 stat 200");
+    tree_fixture_assert_requests(fixture, "list 1 stat 196 read 4");
+}
+
+/* The same with reading: the requests ahead bring the bytes too, in parallel. */
+static void
+test_read_ahead(TreeFixture *fixture, gconstpointer keys)
+{
+    store_many(fixture, "a", 200);
+    g_free(tree_fixture_list(fixture, fixture->container));
+    for (guint i = 0; i < 200; i++) {
+        g_autofree char *name = g_strdup_printf("a%03u", i);
+        tree_fixture_assert_content(fixture, fixture->container, name, "content");
+    }
+    tree_fixture_assert_requests(fixture, "list 1 read 200");
 }
 
 static gpointer
@@ -170,9 +184,7 @@ test_no_ahead(TreeFixture *fixture, gconstpointer keys)
         g_autofree char *name = g_strdup_printf("a%03u", order[i]);
         tree_fixture_stat(fixture, fixture->container, name);
     }
-    g_autofree char *requests = tree_fixture_take_requests(fixture);
-    g_assert_true(g_str_has_prefix(requests, "list 1 stat "));
-    g_assert_cmpint(atoi(requests + strlen("list 1 stat ")), <=, 4);
+    tree_fixture_assert_requests(fixture, "list 1 read 4");
 }
 
 static void
@@ -309,6 +321,7 @@ main(int argc, char *argv[])
     tree_fixture_add("/tree/lookup/batch", test_batch, TREE_FIXTURE_FRESH "metadata_in_listings = yes\n");
     tree_fixture_add("/tree/lookup/etag-keeps", test_etag_keeps, NULL);
     tree_fixture_add("/tree/lookup/stat-ahead", test_stat_ahead, NULL);
+    tree_fixture_add("/tree/lookup/read-ahead", test_read_ahead, NULL);
     tree_fixture_add("/tree/lookup/ahead-in-parallel", test_ahead_in_parallel, NULL);
     tree_fixture_add("/tree/lookup/no-ahead", test_no_ahead, NULL);
     tree_fixture_add("/tree/lookup/listing-mode", test_listing_mode, LISTING);
