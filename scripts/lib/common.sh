@@ -40,11 +40,13 @@ sources() {
 # before it builds only these.
 configure_and_build() {
     local dir=$1 log
+    local -a generator=()
     shift
     mkdir -p "$dir"
+    [ -e "$dir/CMakeCache.txt" ] || generator=(-G Ninja)
     log=$dir/build.log
     # shellcheck disable=SC2086  # targets are words
-    if ! { cmake -S "$ROOT" -B "$dir" -G Ninja "$@" &&
+    if ! { cmake -S "$ROOT" -B "$dir" "${generator[@]}" "$@" &&
         cmake --build "$dir" -j "$JOBS" ${BUILD_TARGETS:+--target $BUILD_TARGETS}; } >"$log" 2>&1; then
         grep -nE -A3 'FAILED|[Ee]rror:|CMake Error' "$log" | head -60
         echo "build failed, see $log"

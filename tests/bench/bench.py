@@ -58,6 +58,8 @@ class Measurement:
         self.wait(lambda: self.endpoint.count(self.bucket) >= count)
 
     def drop_caches(self):
+        """What was written goes to disk first, so that it can be dropped too."""
+        os.sync()
         drop_caches()
 
     # --- around actions
@@ -92,8 +94,7 @@ class Measurement:
 
 
 def drop_caches():
-    """Forgets what the kernel keeps of files; only root can."""
-    os.sync()
+    """The kernel forgets what it keeps of files and is not dirty; only root can."""
     with contextlib.suppress(PermissionError):
         pathlib.Path("/proc/sys/vm/drop_caches").write_text("3", encoding="utf-8")
 
@@ -107,7 +108,8 @@ def measure_session(bench, session, contestant, wanted, endpoint):
         rows.prepare(endpoint, session.bucket, bench.sizes)
     error = None
     try:
-        drop_caches()
+        if not bench.options.tiny:
+            drop_caches()
         directory = contestant.mount(session.bucket)
         measurement = Measurement(bench.tools, bench.sizes, bench.limit, endpoint, contestant, session.bucket, directory)
         if endpoint:

@@ -73,10 +73,10 @@ func kindOf(r *http.Request) string {
 	switch {
 	case r.URL.Path == "/":
 		return "ListBuckets"
-	case key == "" && r.Method == "GET" && (len(query) == 0 || has("list-type") || has("prefix") || has("max-keys")):
-		return "ListObjects"
-	case key == "" && r.Method == "GET":
+	case key == "" && r.Method == "GET" && (has("location") || has("versioning") || has("uploads") || has("acl") || has("policy")):
 		return "GetBucketProperty"
+	case key == "" && r.Method == "GET":
+		return "ListObjects"
 	case key == "":
 		return map[string]string{"PUT": "CreateBucket", "HEAD": "HeadBucket", "DELETE": "DeleteBucket", "POST": "DeleteObjects"}[r.Method]
 	case has("uploads"):
