@@ -282,28 +282,6 @@ remove_directory(Tree *tree, Call *call, Node *parent, const char *name, GError 
 }
 
 static gboolean
-fail_not_permitted(Node *parent, const char *name, GError **error)
-{
-    g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_PERMITTED,
-                "%s/%s: a storage holds containers only; make one with mkdir", parent->name, name);
-    return FALSE;
-}
-
-static gboolean
-create(Tree *tree, Call *call, Node *parent, const char *name, int flags, const FileAttributes *made,
-       TreeEntry *out, FileHandle **out_handle, GError **error)
-{
-    return fail_not_permitted(parent, name, error);
-}
-
-static gboolean
-make_symlink(Tree *tree, Call *call, Node *parent, const char *name, const char *target, uid_t uid, gid_t gid,
-             TreeEntry *out, GError **error)
-{
-    return fail_not_permitted(parent, name, error);
-}
-
-static gboolean
 unlink_name(Tree *tree, Call *call, Node *parent, const char *name, GError **error)
 {
     g_set_error(error, STORAGEFS_ERROR, ERROR_IS_FOLDER, "%s/%s is a container", parent->name, name);
@@ -348,8 +326,6 @@ const TreeOperations containers_operations = {
     .lookup = lookup,
     .stat_ready = stat_ready,
     .stat = stat_node,
-    .make_symlink = make_symlink,
-    .create = create,
     .open_listing = open_listing,
     .take = take,
     .make_directory = make_directory,
@@ -357,4 +333,5 @@ const TreeOperations containers_operations = {
     .unlink = unlink_name,
     .rename = rename_name,
     .stat_filesystem = stat_filesystem,
+    .refusal = "a storage holds containers only; make one with mkdir",
 };

@@ -57,10 +57,20 @@ get_storage_locked(Tree *tree, Storage *storage) REQUIRES(tree->lock)
     return node;
 }
 
+/* What the link says; NULL: there is no storage, or the link was unlinked just now. Caller frees. */
+static char *
+dup_default(Tree *tree)
+{
+    lock_acquire(&tree->lock);
+    gboolean gone = tree->default_gone_until_us > tree_core_now();
+    lock_release(&tree->lock);
+    return gone ? NULL : storage_set_get_default_name(tree->set);
+}
+
 static TreeReady
 lookup_default(Tree *tree, TreeEntry *out)
 {
-    g_autofree char *target = storage_set_get_default_name(tree->set);
+    g_autofree char *target = dup_default(tree);
     if (target == NULL)
         return TREE_ABSENT;
     lock_acquire(&tree->lock);
@@ -167,16 +177,17 @@ static gboolean
 set_default(Tree *tree, const char *target, GError **error)
 {
     g_autofree char *name = storage_of_target(target);
-    if (!storage_set_set_default(tree->set, name, error))
-        return FALSE;
+    gboolean good = storage_set_set_default(tree->set, name, error);
     lock_acquire(&tree->lock);
+    /* What was unlinked before is there again, as it was. */
+    tree->default_gone_until_us = 0;
     Node *node = tree_core_find_locked(tree, tree->root, ROOT_DEFAULT_NAME);
-    if (node != NULL) {
+    if (good && node != NULL) {
         node->facts.size_bytes = strlen(name);
         tree_core_announce_attributes_locked(tree, node);
     }
     lock_release(&tree->lock);
-    return TRUE;
+    return good;
 }
 
 static void
@@ -226,34 +237,6 @@ make_symlink(Tree *tree, Call *call, Node *parent, const char *name, const char 
     return TRUE;
 }
 
-static gboolean
-fail_configured(const char *name, GError **error)
-{
-    g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_PERMITTED,
-                "%s: storages are made, renamed and removed in the configuration", name);
-    return FALSE;
-}
-
-static gboolean
-make_directory(Tree *tree, Call *call, Node *parent, const char *name, mode_t mode, uid_t uid, gid_t gid,
-               TreeEntry *out, GError **error)
-{
-    return fail_configured(name, error);
-}
-
-static gboolean
-create(Tree *tree, Call *call, Node *parent, const char *name, int flags, const FileAttributes *made,
-       TreeEntry *out, FileHandle **out_handle, GError **error)
-{
-    return fail_configured(name, error);
-}
-
-static gboolean
-remove_directory(Tree *tree, Call *call, Node *parent, const char *name, GError **error)
-{
-    return fail_configured(name, error);
-}
-
 static Node *
 find_link_locked(Tree *tree, const char *name) REQUIRES(tree->lock)
 {
@@ -261,15 +244,36 @@ find_link_locked(Tree *tree, const char *name) REQUIRES(tree->lock)
     return node != NULL && node->kind == NODE_LINK ? node : NULL;
 }
 
+/* The first half of an `ln -sfn` that removes before it makes. Nobody is told: the kernel, which asked,
+ * forgets the name itself, and is not told that it is absent for any longer than the answer. */
+static gboolean
+make_room(Tree *tree, GError **error)
+{
+    g_autofree char *target = dup_default(tree);
+    if (target == NULL)
+        return fail_absent(ROOT_DEFAULT_NAME, error);
+    if (!tree_core_check_writable(tree, tree->root, error))
+        return FALSE;
+    lock_acquire(&tree->lock);
+    Node *node = tree_core_find_locked(tree, tree->root, ROOT_DEFAULT_NAME);
+    if (node != NULL)
+        tree_core_detach_locked(tree, node, NODE_UNLINKED);
+    tree->default_gone_until_us = tree_core_now() + TREE_DEFAULT_GAP_US;
+    lock_release(&tree->lock);
+    return TRUE;
+}
+
 static gboolean
 unlink_name(Tree *tree, Call *call, Node *parent, const char *name, GError **error)
 {
+    if (strcmp(name, ROOT_DEFAULT_NAME) == 0)
+        return make_room(tree, error);
     lock_acquire(&tree->lock);
     Node *node = find_link_locked(tree, name);
     if (node != NULL)
         drop_link_locked(tree, node);
     lock_release(&tree->lock);
-    return node != NULL || fail_configured(name, error);
+    return node != NULL || tree_core_refuse_name(parent, name, error);
 }
 
 static gboolean
@@ -283,7 +287,7 @@ rename_name(Tree *tree, Call *call, Node *parent, const char *name, Node *new_pa
         target = g_strdup(node->target);
     lock_release(&tree->lock);
     if (target == NULL || new_parent != tree->root || strcmp(new_name, ROOT_DEFAULT_NAME) != 0 || flags != 0)
-        return fail_configured(name, error);
+        return tree_core_refuse_name(parent, name, error);
     if (!set_default(tree, target, error))
         return FALSE;
     lock_acquire(&tree->lock);
@@ -300,7 +304,7 @@ static gboolean
 open_listing(Tree *tree, Call *call, Node *node, Listing **out, GError **error)
 {
     g_autoptr(GPtrArray) storages = storage_set_list(tree->set);
-    g_autofree char *target = storage_set_get_default_name(tree->set);
+    g_autofree char *target = dup_default(tree);
     Listing *listing = listing_new(NULL, LISTING_PLAIN, tree_core_now());
     EntryFacts facts = {.kind = NODE_STORAGE, .flags = FACT_EXACT};
     for (guint i = 0; i < storages->len; i++)
@@ -364,12 +368,10 @@ const TreeOperations root_operations = {
     .stat = stat_node,
     .read_symlink = read_symlink,
     .make_symlink = make_symlink,
-    .create = create,
     .open_listing = open_listing,
     .take = take,
-    .make_directory = make_directory,
-    .remove_directory = remove_directory,
     .unlink = unlink_name,
     .rename = rename_name,
     .stat_filesystem = stat_filesystem,
+    .refusal = "storages are made, renamed and removed in the configuration",
 };

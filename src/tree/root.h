@@ -1,5 +1,6 @@
 /* MNT itself: the storages in their order, the symlink `default`, and the short-lived symlinks by which
- * `ln -sfn NAME MNT/default` replaces it (made under another name, then renamed onto it).
+ * `ln -sfn NAME MNT/default` replaces it (made under another name, then renamed onto it; or, by those that
+ * unlink first, made in the gap that the unlinked name leaves for a moment).
  */
 #pragma once
 

@@ -242,8 +242,12 @@ gboolean
 tree_make_symlink(Tree *tree, Call *call, Node *parent, const char *name, const char *target, uid_t uid,
                   gid_t gid, TreeEntry *out, GError **error)
 {
-    return check_parent(tree, parent, error) &&
-           tree_core_operations(parent)->make_symlink(tree, call, parent, name, target, uid, gid, out, error);
+    if (!check_parent(tree, parent, error))
+        return FALSE;
+    const TreeOperations *operations = tree_core_operations(parent);
+    if (operations->make_symlink == NULL)
+        return tree_core_refuse_name(parent, name, error);
+    return operations->make_symlink(tree, call, parent, name, target, uid, gid, out, error);
 }
 
 gboolean
@@ -287,9 +291,12 @@ tree_create(Tree *tree, Call *call, Node *parent, const char *name, int flags, m
             gid_t gid, TreeEntry *out, FileHandle **out_handle, GError **error)
 {
     FileAttributes made = make_attributes(mode, uid, gid);
-    return check_parent(tree, parent, error) &&
-           tree_core_operations(parent)->create(tree, call, parent, name, flags, &made, out, out_handle,
-                                                error);
+    if (!check_parent(tree, parent, error))
+        return FALSE;
+    const TreeOperations *operations = tree_core_operations(parent);
+    if (operations->create == NULL)
+        return tree_core_refuse_name(parent, name, error);
+    return operations->create(tree, call, parent, name, flags, &made, out, out_handle, error);
 }
 
 void
@@ -302,15 +309,23 @@ gboolean
 tree_make_directory(Tree *tree, Call *call, Node *parent, const char *name, mode_t mode, uid_t uid, gid_t gid,
                     TreeEntry *out, GError **error)
 {
-    return check_parent(tree, parent, error) &&
-           tree_core_operations(parent)->make_directory(tree, call, parent, name, mode, uid, gid, out, error);
+    if (!check_parent(tree, parent, error))
+        return FALSE;
+    const TreeOperations *operations = tree_core_operations(parent);
+    if (operations->make_directory == NULL)
+        return tree_core_refuse_name(parent, name, error);
+    return operations->make_directory(tree, call, parent, name, mode, uid, gid, out, error);
 }
 
 gboolean
 tree_remove_directory(Tree *tree, Call *call, Node *parent, const char *name, GError **error)
 {
-    return check_parent(tree, parent, error) &&
-           tree_core_operations(parent)->remove_directory(tree, call, parent, name, error);
+    if (!check_parent(tree, parent, error))
+        return FALSE;
+    const TreeOperations *operations = tree_core_operations(parent);
+    if (operations->remove_directory == NULL)
+        return tree_core_refuse_name(parent, name, error);
+    return operations->remove_directory(tree, call, parent, name, error);
 }
 
 gboolean

@@ -98,7 +98,8 @@ gboolean tree_set_attributes(Tree *tree, Call *call, Node *node, FileHandle *han
 gboolean tree_stat_filesystem(Tree *tree, Node *node, struct statvfs *out, GError **error);
 
 gboolean tree_read_symlink(Tree *tree, Call *call, Node *node, char **out_target, GError **error);
-/* In MNT, the name "default" sets the default storage (ln -s after rm, and rename onto it: ln -sfn). */
+/* In MNT, the name "default" sets the default storage, as does a link that is renamed onto it (`ln -sfn` has
+ * either way). Fails: NOT_FOUND, no such storage: the default stays what it was. */
 gboolean tree_make_symlink(Tree *tree, Call *call, Node *parent, const char *name, const char *target,
                            uid_t uid, gid_t gid, TreeEntry *out, GError **error);
 
@@ -142,7 +143,10 @@ void tree_close_directory(Tree *tree, DirectoryHandle *handle);
 gboolean tree_make_directory(Tree *tree, Call *call, Node *parent, const char *name, mode_t mode, uid_t uid,
                              gid_t gid, TreeEntry *out, GError **error);
 gboolean tree_remove_directory(Tree *tree, Call *call, Node *parent, const char *name, GError **error);
-/* "default" in MNT may be unlinked only as the first half of `ln -sfn`: NOT_PERMITTED, see tree_rename. */
+/* MNT always has a default. Unlinking "default" changes nothing but makes room for the link that is to
+ * follow, for those whose `ln -sfn` removes first (busybox): the name is absent until tree_make_symlink()
+ * sets it, or until TREE_DEFAULT_GAP_US have passed, and then names what it named. */
+#define TREE_DEFAULT_GAP_US G_USEC_PER_SEC
 gboolean tree_unlink(Tree *tree, Call *call, Node *parent, const char *name, GError **error);
 /* flags: 0, RENAME_NOREPLACE, RENAME_EXCHANGE (file systems only, else UNSUPPORTED... BAD_ARGUMENT as Linux
  * says). A symlink renamed onto MNT/default sets the default. Between storages OTHER_STORAGE. */

@@ -366,6 +366,16 @@ tree_core_fail(Tree *tree, Node *node, ErrorCode code, const char *why, GError *
 }
 
 gboolean
+tree_core_refuse_name(Node *parent, const char *name, GError **error)
+{
+    const char *refusal = tree_core_operations(parent)->refusal;
+    g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_PERMITTED, "%s%s%s: %s", parent->name,
+                parent->name[0] != '\0' ? "/" : "", name,
+                refusal != NULL ? refusal : "its directory does not offer this");
+    return FALSE;
+}
+
+gboolean
 tree_core_check_writable(Tree *tree, Node *node, GError **error)
 {
     Storage *storage = node_get_storage(node);

@@ -56,6 +56,8 @@ typedef struct {
                           GError **error);
     gboolean (*remove_xattr)(Tree *tree, Call *call, Node *node, const char *name, GError **error);
     gboolean (*stat_filesystem)(Tree *tree, Node *node, struct statvfs *out, GError **error);
+    /* Why making and removing names is NOT_PERMITTED where the operation for it is NULL. */
+    const char *refusal;
 } TreeOperations;
 
 struct Tree {
@@ -72,8 +74,9 @@ struct Tree {
     GHashTable *inodes; /* inode number of a Node, in it → Node: no two have the same */
     NodeTable detached; /* never searched by name: what the kernel still counts at the end is found here */
     Node *root;
-    GHashTable *open_nodes; /* Nodes with an ObjectFile */
-    GQueue links;           /* NODE_LINK Nodes, oldest first, a reference each */
+    GHashTable *open_nodes;       /* Nodes with an ObjectFile */
+    GQueue links;                 /* NODE_LINK Nodes, oldest first, a reference each */
+    gint64 default_gone_until_us; /* unlinked, and nothing was made in its place yet */
     DetailCache details;
     GArray *announcements; /* of Announcement */
     GPtrArray *garbage;    /* storages whose reference is given back outside the lock */
@@ -131,5 +134,7 @@ void tree_core_end_task(Tree *tree) EXCLUDES(tree->lock);
 /* Sets *error to "PATH why". Always FALSE. */
 gboolean tree_core_fail(Tree *tree, Node *node, ErrorCode code, const char *why, GError **error)
     EXCLUDES(tree->lock);
+/* The refusal of a directory that has no operation for a name of its own. Always FALSE. */
+gboolean tree_core_refuse_name(Node *parent, const char *name, GError **error);
 /* FALSE with READ_ONLY where nothing may be changed. */
 gboolean tree_core_check_writable(Tree *tree, Node *node, GError **error);

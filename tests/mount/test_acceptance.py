@@ -76,12 +76,20 @@ def running_reader(pair):
     process.stdout.close()
 
 
-@pytest.mark.parametrize("way", ["control", "link", "command"])
+def remove_and_link(pair, name):
+    """`ln -sfn` of busybox, and of whoever else removes before he makes."""
+    (pair.point / "default").unlink()
+    (pair.point / "default").symlink_to(name)
+
+
+@pytest.mark.parametrize("way", ["control", "link", "removed first", "command"])
 def test_switch(pair, running_reader, way):
     if way == "control":
         write_default(pair, "second")
     elif way == "link":
         subprocess.run(["ln", "-sfn", "second", pair.point / "default"], check=True)
+    elif way == "removed first":
+        remove_and_link(pair, "second")
     else:
         pair.command("default", pair.point, "second")
     assert running_reader() == "second"
@@ -95,6 +103,9 @@ def test_unknown_default_changes_nothing(pair):
         write_default(pair, "nope")
     assert pair.default() == "first"
     assert subprocess.run(["ln", "-sfn", "nope", pair.point / "default"], capture_output=True).returncode != 0
+    assert pair.default() == "first"
+    with pytest.raises(FileNotFoundError):
+        remove_and_link(pair, "nope")
     assert pair.default() == "first"
     assert pair.command("default", pair.point, "nope", check=False).returncode != 0
     for path in ("nope", "nope/att/x"):

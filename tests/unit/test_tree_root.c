@@ -54,6 +54,7 @@ test_refusals(void)
     FileHandle *handle = NULL;
     tree_fixture_open(&fixture, TWO);
     Node *root = tree_get_root(fixture.tree);
+    Node *s = tree_fixture_lookup(&fixture, root, "s");
     gboolean ok = tree_make_directory(fixture.tree, NULL, root, "x", 0755, 0, 0, &entry, &error);
     tree_fixture_assert_code(ok, error, ERROR_NOT_PERMITTED);
     error = NULL;
@@ -63,9 +64,16 @@ test_refusals(void)
     ok = tree_create(fixture.tree, NULL, root, "x", O_WRONLY, 0644, 0, 0, &entry, &handle, &error);
     tree_fixture_assert_code(ok, error, ERROR_NOT_PERMITTED);
     error = NULL;
-    ok = tree_unlink(fixture.tree, NULL, root, "default", &error);
+    ok = tree_unlink(fixture.tree, NULL, root, "s", &error);
     tree_fixture_assert_code(ok, error, ERROR_NOT_PERMITTED);
     error = NULL;
+    ok = tree_make_symlink(fixture.tree, NULL, s, "x", "y", 0, 0, &entry, &error);
+    tree_fixture_assert_code(ok, error, ERROR_NOT_PERMITTED);
+    error = NULL;
+    ok = tree_create(fixture.tree, NULL, s, "x", O_WRONLY, 0644, 0, 0, &entry, &handle, &error);
+    tree_fixture_assert_code(ok, error, ERROR_NOT_PERMITTED);
+    error = NULL;
+    tree_fixture_forget(&fixture, s);
     ok = tree_rename(fixture.tree, NULL, root, "s", root, "x", 0, &error);
     tree_fixture_assert_code(ok, error, ERROR_NOT_PERMITTED);
     tree_fixture_close(&fixture);
@@ -268,6 +276,52 @@ test_files_keep_cache(void)
     tree_fixture_close(&fixture);
 }
 
+static gboolean
+has_default(TreeFixture *fixture)
+{
+    g_autofree char *names = tree_fixture_list(fixture, tree_get_root(fixture->tree));
+    return strstr(names, "default") != NULL;
+}
+
+/* What busybox does for `ln -sfn t MNT/default`: it removes first. */
+static void
+test_remove_and_make_default(void)
+{
+    TreeFixture fixture = {0};
+    TreeEntry entry;
+    GError *error = NULL;
+    tree_fixture_open(&fixture, TWO);
+    Node *root = tree_get_root(fixture.tree);
+    Node *before = tree_fixture_lookup(&fixture, root, "default");
+    gint64 start_us = g_get_monotonic_time();
+    g_assert_true(tree_unlink(fixture.tree, NULL, root, "default", NULL));
+    gboolean gone = !has_default(&fixture);
+    g_assert_true(gone || g_get_monotonic_time() - start_us >= TREE_DEFAULT_GAP_US);
+    g_assert_true(tree_make_symlink(fixture.tree, NULL, root, "default", "t", 0, 0, &entry, NULL));
+    tree_fixture_forget(&fixture, entry.node);
+    tree_fixture_forget(&fixture, before);
+    assert_default(&fixture, "t");
+    /* A link to nothing changes nothing. */
+    g_assert_true(tree_unlink(fixture.tree, NULL, root, "default", NULL));
+    gboolean ok = tree_make_symlink(fixture.tree, NULL, root, "default", "nope", 0, 0, &entry, &error);
+    tree_fixture_assert_code(ok, error, ERROR_NOT_FOUND);
+    assert_default(&fixture, "t");
+    tree_fixture_close(&fixture);
+}
+
+/* MNT always has a default. */
+static void
+test_removed_default_is_back(void)
+{
+    TreeFixture fixture = {0};
+    tree_fixture_open(&fixture, TWO);
+    g_assert_true(tree_unlink(fixture.tree, NULL, tree_get_root(fixture.tree), "default", NULL));
+    while (!has_default(&fixture))
+        g_usleep(10000);
+    assert_default(&fixture, "s");
+    tree_fixture_close(&fixture);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -275,6 +329,8 @@ main(int argc, char *argv[])
     g_test_add_func("/tree/root/storages", test_storages);
     g_test_add_func("/tree/root/refusals", test_refusals);
     g_test_add_func("/tree/root/switch-default", test_switch_default);
+    g_test_add_func("/tree/root/remove-and-make-default", test_remove_and_make_default);
+    g_test_add_func("/tree/root/removed-default-is-back", test_removed_default_is_back);
     g_test_add_func("/tree/root/shown-containers", test_shown_containers);
     g_test_add_func("/tree/root/other-storage", test_other_storage);
     g_test_add_func("/tree/root/reload", test_reload);
