@@ -167,10 +167,11 @@ class Bench:
             return found
         if options.against:
             found.append(self.other(found[0], work))
+        cached = session.subjects == ("storagefs, cache",)
         if "rclone" in self.peers:
-            found += [contestants.Rclone(work / f"rclone-{mode}", endpoint, mode) for mode in ("full", "writes")]
+            found += [contestants.Rclone(work / f"rclone-{mode}", endpoint, mode) for mode in ("full", "writes") if mode == "full" or not cached]
         if "s3fs" in self.peers:
-            found.append(contestants.S3fs(work / "s3fs", endpoint))
+            found.append(contestants.S3fs(work / "s3fs", endpoint, cached))
         return found
 
     def other(self, subject, work):

@@ -4,6 +4,9 @@ import json
 import statistics
 
 import chart
+import rows
+
+MEMORY_LIMIT_MIB = 512  # the default of memory_limit
 
 
 def parse_json(text):
@@ -53,7 +56,7 @@ def document(bench, facts):
     """All of it, in the form that is kept."""
     found = []
     for row, session in bench.rows:
-        entry = {"name": row.name, "title": row.title, "unit": row.unit, "better": row.better, "latency_ms": session.latency,
+        entry = {"name": row.name, "title": bench.sizes.title(row), "unit": row.unit, "better": row.better, "latency_ms": session.latency,
                  "target": row.target.text(row) if row.target else ""}
         if row.name in bench.skipped:
             found.append({**entry, "skipped": bench.skipped[row.name]})
@@ -69,7 +72,22 @@ def document(bench, facts):
         if "against" in cells:
             entry["against_ratio"], _ = advantage(row, cells[subject], {"against": cells["against"]})
         found.append(entry)
-    return {**facts, "rows": found}
+    return {**facts, "rows": found + list(worst_memory(found))}
+
+
+def worst_memory(entries):
+    """A last row: the most memory that each took in any row over the network."""
+    most = {}
+    for entry in entries:
+        for label, cell in entry.get("results", {}).items():
+            if "requests" in cell and cell["rss_mib"] > most.get(label, {"value": 0})["value"]:
+                most[label] = {**cell, "value": cell["rss_mib"], "least": cell["rss_mib"], "most": cell["rss_mib"], "at": entry["name"]}
+    if "storagefs" not in most:
+        return
+    row = rows.Row("rss-worst", "memory, the most of all rows", "MiB", None, rows.bounded(MEMORY_LIMIT_MIB + 32), "less")
+    ratio, best = advantage(row, most["storagefs"], {label: cell for label, cell in most.items() if not label.startswith(("storagefs", "against"))})
+    yield {"name": row.name, "title": row.title, "unit": row.unit, "better": row.better, "latency_ms": 0, "target": row.target.text(row),
+           "subject": "storagefs", "results": most, "ratio": ratio, "best": best, "verdict": verdict(row, most["storagefs"], ratio)}
 
 
 def figure(cell):
@@ -84,6 +102,8 @@ def figure(cell):
 def costs(cell):
     if "error" in cell:
         return cell["error"].splitlines()[0][:70]
+    if "at" in cell:
+        return f"at {cell['at']}"
     words = [f"{cell['cpu_seconds']:.2f} s CPU", f"{cell['rss_mib']:.0f} MiB"]
     if "requests" in cell:
         moved = (cell["sent_bytes"] + cell["received_bytes"]) / 1e6

@@ -16,7 +16,7 @@ LARGE, SMALL, TEN, HUNDRED, MILLION, OUT = "bench-large", "bench-small", "bench-
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """How much: bytes of the large object, files and reads."""
+    """How much: bytes of the large object, files and reads. Titles of rows name them in braces."""
 
     large: int = 1 << 30
     small: int = 1000
@@ -25,6 +25,10 @@ class Sizes:
     ten: int = 10_000
     hundred: int = 100_000
     million: int = 1_000_000
+
+    def title(self, row):
+        large = f"{self.large >> 30} GiB" if self.large >= 1 << 30 else f"{self.large >> 20} MiB"
+        return row.title.format(**{**{name: f"{value:,}" for name, value in dataclasses.asdict(self).items()}, "large": large})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +71,6 @@ class Session:
     subjects: tuple = ("storagefs",)
     against: tuple = ()
     peers: bool = True
-    needs: str = ""  # a key of the configuration that the binary must take
 
 
 # --- actions: c is a bench.Measurement
@@ -169,42 +172,42 @@ def times(ratio, **more):
 
 
 def rows_of_reading():
-    yield Session(LARGE, (Row("read", "sequential read, one stream", "MB/s", read_file, times(1.6)),
-                          Row("reread", "read again, same mount", "MB/s", read_file, times(3))))
-    yield Session(LARGE, (Row("read4", "sequential read, four streams", "MB/s", read_streams, times(1.6)),))
+    yield Session(LARGE, (Row("read", "sequential read of {large}, one stream", "MB/s", read_file, times(1.6)),
+                          Row("reread", "the same {large} again, same mount", "MB/s", read_file, times(3))))
+    yield Session(LARGE, (Row("read4", "sequential read, four streams, {large} together", "MB/s", read_streams, times(1.6)),))
     yield Session(LARGE, (Row("random", "random 4 KiB reads", "IOPS", read_random(1), times(4, most_bytes=20_000_000)),))
     yield Session(LARGE, (Row("fill-cache", "sequential read into the disk cache", "MB/s", read_file),
                           Row("disk-cache", "read from the disk cache", "MB/s", lambda c: (c.drop_caches(), read_file(c))[1],
-                              times(4))), subjects=("storagefs, cache",), needs="cache_size")
+                              times(4))), subjects=("storagefs, cache",))
     for threads, target in ((1, times(3)), (16, times(2))):
-        yield Session(SMALL, (Row(f"small{threads}", f"read 1,000 small files, {threads} thread{'s'[:threads - 1]}", "files/s",
+        yield Session(SMALL, (Row(f"small{threads}", f"read {{small}} small files, {threads} thread{'s'[:threads - 1]}", "files/s",
                                   read_files(threads), target),))
 
 
 def rows_of_writing():
-    yield Session(OUT, (Row("write", "write 1 GiB until it is on the server", "MB/s", write_file, times(2)),))
-    yield Session(OUT, (Row("create1", "create 1,000 x 4 KiB until on the server, 1 thread", "files/s", create_files(1),
+    yield Session(OUT, (Row("write", "write {large} until it is on the server", "MB/s", write_file, times(2)),))
+    yield Session(OUT, (Row("create1", "create {small} x 4 KiB until on the server, 1 thread", "files/s", create_files(1),
                             times(2.5, most_requests=1100)),))
-    yield Session(OUT, (Row("create16", "create 1,000 x 4 KiB until on the server, 16 threads", "files/s", create_files(16), times(4)),))
-    yield Session(LARGE, (Row("copy", "cp 1 GiB inside the mount until it is on the server", "MB/s", copy_file, times(50)),
-                          Row("rename", "rename of a 1 GiB object", "ms", rename_file, bounded(10), "less")))
+    yield Session(OUT, (Row("create16", "create {small} x 4 KiB until on the server, 16 threads", "files/s", create_files(16), times(4)),))
+    yield Session(LARGE, (Row("copy", "cp {large} inside the mount until it is on the server", "MB/s", copy_file, times(50)),
+                          Row("rename", "rename of a {large} object", "ms", rename_file, bounded(10), "less")))
 
 
 def rows_of_listing():
-    yield Session(TEN, (Row("ls-f", "ls -f of 10,000", "s", list_names("ten", "-f"), bounded(0.15), "less"),))
-    yield Session(TEN, (Row("ls-l", "ls -l of 10,000", "s", list_names("ten", "-ln"), bounded(0.3), "less"),))
-    yield Session(HUNDRED, (Row("ls-f-100k", "ls -f of 100,000", "s", list_names("hundred", "-f"), bounded(1), "less"),))
-    yield Session(HUNDRED, (Row("ls-l-100k", "ls -l of 100,000", "s", list_names("hundred", "-ln"), bounded(2), "less"),))
+    yield Session(TEN, (Row("ls-f", "ls -f of {ten} names", "s", list_names("ten", "-f"), bounded(0.15), "less"),))
+    yield Session(TEN, (Row("ls-l", "ls -l of {ten} names", "s", list_names("ten", "-ln"), bounded(0.3), "less"),))
+    yield Session(HUNDRED, (Row("ls-f-100k", "ls -f of {hundred} names", "s", list_names("hundred", "-f"), bounded(1), "less"),))
+    yield Session(HUNDRED, (Row("ls-l-100k", "ls -l of {hundred} names", "s", list_names("hundred", "-ln"), bounded(2), "less"),))
 
 
 def rows_of_memory():
     yield Session(SMALL, (Row("rss-idle", "memory, idle", "MiB", idle, None, "less", "rss"),))
     yield Session(LARGE, (Row("rss-read", "memory, one stream", "MiB", read_file, bounded(64), "less", "rss"),))
-    yield Session(HUNDRED, (Row("rss-names", "memory, 100,000 names known (ls -l)", "MiB", list_names("hundred", "-ln"),
+    yield Session(HUNDRED, (Row("rss-names", "memory, {hundred} names known (ls -l)", "MiB", list_names("hundred", "-ln"),
                                 None, "less", "rss"),))
-    yield Session(MILLION, (Row("ls-f-1m", "ls -f of 1,000,000", "s", list_names("million", "-f"), None, "less"),
-                            Row("walk-1m", "find through 1,000,000", "s", walk, None, "less")), peers=False)
-    yield Session(MILLION, (Row("rss-1m", "memory, 1,000,000 names listed and walked", "MiB",
+    yield Session(MILLION, (Row("ls-f-1m", "ls -f of {million} names", "s", list_names("million", "-f"), None, "less"),
+                            Row("walk-1m", "find through {million} names", "s", walk, None, "less")), peers=False)
+    yield Session(MILLION, (Row("rss-1m", "memory, {million} names listed and walked", "MiB",
                                 lambda c: (list_names("million", "-f")(c), walk(c)), bounded(256), "less", "rss"),), peers=False)
 
 
@@ -212,17 +215,17 @@ def rows_of_latency(latency):
     def row(name, title, unit, action, target, better="more"):
         return Row(f"{name}@{latency}", title, unit, action, target if latency == 10 else None, better)
     for threads, target in ((1, bounded(90)), (16, bounded(1200))):
-        yield Session(OUT, (row(f"create{threads}", f"create 200 x 4 KiB until on the server, {threads} thread{'s'[:threads - 1]}",
+        yield Session(OUT, (row(f"create{threads}", f"create {{small_late}} x 4 KiB until on the server, {threads} thread{'s'[:threads - 1]}",
                                 "files/s", create_files(threads, True), target),), latency)
     for threads, target in ((1, bounded(400)), (16, bounded(1500))):
-        yield Session(SMALL, (row(f"small{threads}", f"read 200 small files, {threads} thread{'s'[:threads - 1]}", "files/s",
+        yield Session(SMALL, (row(f"small{threads}", f"read {{small_late}} small files, {threads} thread{'s'[:threads - 1]}", "files/s",
                                   read_files(threads, True), target),), latency)
     for threads, target in ((1, bounded(95, most_bytes=20_000_000)), (16, bounded(1400, most_bytes=20_000_000))):
         yield Session(LARGE, (row(f"random{threads}", f"random 4 KiB reads, {threads} thread{'s'[:threads - 1]}", "IOPS",
                                   read_random(threads), target),), latency)
-    yield Session(LARGE, (row("read", "sequential read, one stream", "MB/s", read_file, times(1.6)),), latency)
-    yield Session(TEN, (row("ls-f", "ls -f of 10,000", "s", list_names("ten", "-f"), bounded(0.2), "less"),), latency)
-    yield Session(TEN, (row("ls-l", "ls -l of 10,000", "s", list_names("ten", "-ln"), bounded(0.3), "less"),), latency)
+    yield Session(LARGE, (row("read", "sequential read of {large}, one stream", "MB/s", read_file, times(1.6)),), latency)
+    yield Session(TEN, (row("ls-f", "ls -f of {ten} names", "s", list_names("ten", "-f"), bounded(0.2), "less"),), latency)
+    yield Session(TEN, (row("ls-l", "ls -l of {ten} names", "s", list_names("ten", "-ln"), bounded(0.3), "less"),), latency)
 
 
 def rows_of_local():
