@@ -214,11 +214,16 @@ keep(DiskCache *cache, const Fill *fill, GError **error)
 }
 
 static gboolean
+may_try_locked(DiskCache *cache) REQUIRES(cache->lock)
+{
+    return cache->failure == NULL || g_get_monotonic_time() >= cache->retry_at_us;
+}
+
+static gboolean
 may_keep(DiskCache *cache)
 {
     lock_acquire(&cache->lock);
-    gboolean may = cache->state == DISK_CACHE_READY &&
-                   (cache->failure == NULL || g_get_monotonic_time() >= cache->retry_at_us);
+    gboolean may = cache->state == DISK_CACHE_READY && may_try_locked(cache);
     gboolean unchecked = cache->unchecked_bytes >= CHECK_BYTES || cache->failure != NULL;
     lock_release(&cache->lock);
     if (may && unchecked)
@@ -271,10 +276,10 @@ reserve(DiskCache *cache, const DiskCacheObject *object, guint64 offset, gsize l
     DiskCacheName name;
     disk_cache_file_name(object, &name);
     lock_acquire(&cache->lock);
-    gboolean wanted = cache->state == DISK_CACHE_READY &&
-                      (cache->failure == NULL || g_get_monotonic_time() >= cache->retry_at_us) &&
-                      !has_already_locked(cache, &name, offset, length_bytes);
-    gboolean taken = wanted && cache->queued_bytes + charged_bytes <= cache->maximum_queued_bytes;
+    gboolean wanted =
+        cache->state == DISK_CACHE_READY && !has_already_locked(cache, &name, offset, length_bytes);
+    gboolean taken =
+        wanted && may_try_locked(cache) && cache->queued_bytes + charged_bytes <= cache->maximum_queued_bytes;
     if (taken)
         cache->queued_bytes += charged_bytes;
     else if (wanted)

@@ -148,7 +148,8 @@ find(const char *folder, gboolean map)
             char *found = find(child, map);
             if (found != NULL)
                 return found;
-        } else if (!g_str_has_prefix(name, "list") && g_str_has_suffix(name, ".map") == map) {
+        } else if (!g_str_has_prefix(name, "list") && strchr(name, '-') == NULL &&
+                   g_str_has_suffix(name, ".map") == map) {
             return g_steal_pointer(&child);
         }
     }
