@@ -9,7 +9,9 @@ import subprocess
 import pytest
 
 from harness.files import checksum, fails_with, random_bytes
+from harness.shared import CONTENT
 
+pytestmark = CONTENT
 MIB = 1 << 20
 LIBC = ctypes.CDLL(None, use_errno=True)
 

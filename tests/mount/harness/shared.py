@@ -1,7 +1,7 @@
 """One mount for all tests of a module: for tests that change nothing but what lies in its containers.
 
 box   a SharedStorage whose containers are empty; of every one of KINDS, or of those that the module names with
-      pytestmark = box_of("local", "ceph-folders")
+      pytestmark = box_of("local", "ceph-folders"), or CONTENT: of the usual kinds, and with a disk cache
 """
 
 import dataclasses
@@ -16,7 +16,8 @@ from harness.process import clear_mount
 
 __all__ = ["shared_storage", "box"]
 
-KINDS = {**STORAGE_KINDS, "local-folders": (None, True)}
+# "-cached": with a disk cache that is small enough to remove something all the time.
+KINDS = {**STORAGE_KINDS, "local-folders": (None, True), "ceph-cached": ("ceph", False)}
 OTHER = "other"
 
 
@@ -25,6 +26,7 @@ def box_of(*kinds):
     return pytest.mark.parametrize("shared_storage", kinds, indirect=True)
 
 
+CONTENT = box_of(*STORAGE_KINDS, "ceph-cached")
 FOLDERS = box_of("memory-folders", "local-folders", "ceph-folders", "moto-folders")
 
 
@@ -127,7 +129,8 @@ def shared_storage(request, storagefs_binary, tmp_path_factory):
     try:
         settings = {**_settings(case, tmp_path_factory), "folders": case.folders}
         other = {"driver": "memory", "create_containers": "box"}
-        case.mount = Mount(storagefs_binary, tmp_path_factory.mktemp("mount"), {"store": settings, OTHER: other})
+        case.mount = Mount(storagefs_binary, tmp_path_factory.mktemp("mount"), {"store": settings, OTHER: other},
+                           {"cache_size": "8M"} if kind.endswith("-cached") else {})
         case.mount.start()
         failed = request.session.testsfailed
         yield case
