@@ -94,6 +94,14 @@ fill_ready(DirectoryBuffer *buffer, fuse_req_t request, DirectoryHandle *handle,
     return FALSE;
 }
 
+/* "." and ".." alone are no answer: the kernel asks for attributes in the first request of a directory, and
+ * again only once somebody has used those of the last one, so a whole page of names would come without. */
+static gboolean
+is_enough(guint64 offset)
+{
+    return offset > TREE_FIRST_OFFSET;
+}
+
 static void
 run_readdir(FrontJob *job)
 {
@@ -101,13 +109,16 @@ run_readdir(FrontJob *job)
     DirectoryBuffer buffer = {.bytes = g_malloc(job->length_bytes), .size = job->length_bytes};
     g_autofree char *bytes = buffer.bytes;
     DirectoryItem item;
-    gboolean end = FALSE;
-    if (!tree_directory_next(job->front->tree, job->call, job->directory, job->offset, &item, &end, &error)) {
-        front_job_fail(job, "readdir", &error);
-        return;
-    }
-    if (!end)
-        fill_ready(&buffer, job->request, job->directory, &job->offset, job->flags != 0);
+    gboolean end = FALSE, filled = FALSE;
+    do {
+        if (!tree_directory_next(job->front->tree, job->call, job->directory, job->offset, &item, &end,
+                                 &error)) {
+            front_job_fail(job, "readdir", &error);
+            return;
+        }
+        if (!end)
+            filled = fill_ready(&buffer, job->request, job->directory, &job->offset, job->flags != 0);
+    } while (!end && !filled && !is_enough(job->offset));
     front_reply_data(front_job_take_request(job), bytes, buffer.used);
 }
 
@@ -119,13 +130,13 @@ read_directory(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset, 
     DirectoryBuffer buffer = {.size = MIN(size, BUFFER_MAX)};
     g_autofree char *bytes = buffer.bytes = g_malloc(buffer.size);
     guint64 next = (guint64)offset;
-    if (fill_ready(&buffer, request, handle, &next, plus) || buffer.used > 0) {
+    if (fill_ready(&buffer, request, handle, &next, plus) || (buffer.used > 0 && is_enough(next))) {
         front_reply_data(request, bytes, buffer.used);
         return;
     }
     FrontJob *job = front_job_new(request, front_node_of(front_of(request), inode), run_readdir);
     job->directory = handle;
-    job->offset = next;
+    job->offset = (guint64)offset;
     job->length_bytes = buffer.size;
     job->flags = plus;
     front_job_dispatch(job);

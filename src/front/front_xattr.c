@@ -5,7 +5,9 @@
 
 #include <errno.h>
 
-/* Asked by the kernel and by tools for every file; we never have one, so they cost no job and no request. */
+/* Asked by the kernel and by tools for every file (access control lists, labels); they cost no job and no
+ * request. ENOTSUP tells a program that no file of this device has them, as on every file system without: ls
+ * and cp then stop asking, where ENODATA would cost them two requests for every name of a listing. */
 static gboolean
 is_never_ours(const char *name)
 {
@@ -54,7 +56,7 @@ void
 front_xattr_getxattr(fuse_req_t request, fuse_ino_t inode, const char *name, size_t size)
 {
     if (front_control_owns(inode) || is_never_ours(name)) {
-        front_reply_errno(request, ENODATA);
+        front_reply_errno(request, is_never_ours(name) ? ENOTSUP : ENODATA);
         return;
     }
     FrontJob *job = front_job_new(request, front_node_of(front_of(request), inode), run_getxattr);

@@ -125,7 +125,9 @@ typedef struct {
     guint64 inode; /* st_ino */
     mode_t type;   /* S_IFMT bits; 0 unknown until somebody stats it */
 } DirectoryItem;
-/* Listings stream: a page is fetched when the reader comes to it. "." and ".." are the first two items. */
+/* Listings stream: a page is fetched when the reader comes to it. "." and ".." are the first two items, with
+ * the offsets 0 and 1. */
+#define TREE_FIRST_OFFSET 2u
 gboolean tree_open_directory(Tree *tree, Call *call, Node *node, DirectoryHandle **out_handle,
                              GError **error);
 /* The item at `offset` (0, or a next_offset given before). *out_end instead of an item at the end.

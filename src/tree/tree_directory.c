@@ -7,7 +7,6 @@
 
 #include <string.h>
 
-#define FIRST_OFFSET 2u
 /* The next page is asked for when this many entries before the end of the last one are left. */
 #define PREFETCH_ENTRIES 500u
 
@@ -67,7 +66,7 @@ give_item_locked(Tree *tree, DirectoryHandle *handle, char *name, const EntryFac
     g_free(handle->name);
     handle->name = name;
     *out = (DirectoryItem){.name = name,
-                           .next_offset = position + FIRST_OFFSET,
+                           .next_offset = position + TREE_FIRST_OFFSET,
                            .inode = node != NULL ? node->inode : node_hash_inode(handle->node, name),
                            .type = type_of(tree, handle, facts, node)};
 }
@@ -75,7 +74,7 @@ give_item_locked(Tree *tree, DirectoryHandle *handle, char *name, const EntryFac
 static ListingStep
 step(Tree *tree, DirectoryHandle *handle, guint64 offset, DirectoryItem *out, gboolean *out_prefetch)
 {
-    guint64 position = offset - FIRST_OFFSET;
+    guint64 position = offset - TREE_FIRST_OFFSET;
     char *name = NULL;
     EntryFacts *facts = NULL;
     Listing *listing = handle->listing;
@@ -105,7 +104,7 @@ tree_directory_next_ready(Tree *tree, DirectoryHandle *handle, guint64 offset, D
     *out_end = FALSE;
     if (offset == 0 && handle->used)
         return FALSE;
-    if (offset < FIRST_OFFSET) {
+    if (offset < TREE_FIRST_OFFSET) {
         give_dots(handle, offset, out);
         return TRUE;
     }

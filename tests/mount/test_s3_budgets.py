@@ -1,6 +1,8 @@
 """What the usual things cost, in requests counted at the server: one more than is needed is a defect."""
 
+import ctypes
 import os
+import platform
 import subprocess
 import tarfile
 
@@ -12,6 +14,7 @@ from harness.s3 import LONG, same_bytes
 
 CONTENT = b"some content\n"
 MIB = 1 << 20
+GETDENTS64 = {"x86_64": 217}.get(platform.machine(), 61)
 
 
 @pytest.fixture
@@ -197,6 +200,20 @@ def test_long_listing_by_the_listing_alone(s3_case, ceph, crowded):
     assert len(run("ls", "-l", case.path).stdout.splitlines()) == 1101
     counts = case.counts()
     assert counts.pop("ListObjects", 0) <= 2 + 2 and not counts
+
+
+def test_a_directory_first_answers_with_names(s3_case, ceph, crowded):
+    """Not with . and .. alone: the kernel asks for attributes along with the names in its first request."""
+    case = s3_case(ceph, {"freshness": LONG}, container=crowded, attributes="listing")
+    case.settled()
+    case.refresh()
+    descriptor = os.open(case.path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        buffer = ctypes.create_string_buffer(1 << 15)
+        length = ctypes.CDLL(None).syscall(GETDENTS64, descriptor, buffer, len(buffer))
+    finally:
+        os.close(descriptor)
+    assert length > 0 and b"name-0000" in buffer.raw[:length]
 
 
 def test_exact_attributes_are_fetched_side_by_side_and_once(s3_case, ceph):
