@@ -82,7 +82,7 @@ listing_unref(Listing *listing)
     g_ptr_array_unref(listing->added);
     g_hash_table_unref(listing->changes);
     entry_facts_clear(&listing->marker);
-    g_free(listing->next_token);
+    g_clear_pointer(&listing->scan, list_scan_free);
     g_free(listing);
 }
 
@@ -285,6 +285,7 @@ add_prefix(PageReader *reader, const char *key)
 void
 listing_release_page(Listing *listing)
 {
+    listing->unreleased = FALSE;
     listing->settled = listing->entries->len;
     if (listing->names != LISTING_FOLDERS || listing->complete || listing->settled == 0)
         return;
@@ -293,7 +294,7 @@ listing_release_page(Listing *listing)
 }
 
 guint
-listing_append_page(Listing *listing, const ListPage *page, const char *prefix,
+listing_append_page(Listing *listing, const ListPage *page, gboolean last, const char *prefix,
                     const AttributeDefaults *defaults, Listing *older, gint64 now_us)
 {
     PageReader reader = {.listing = listing,
@@ -316,9 +317,8 @@ listing_append_page(Listing *listing, const ListPage *page, const char *prefix,
         object += is_object;
         folder += !is_object;
     }
-    g_free(listing->next_token);
-    listing->next_token = g_strdup(page->next);
-    listing->complete = page->next == NULL;
+    listing->complete = last;
+    listing->unreleased = TRUE;
     listing->pages++;
     return reader.long_names;
 }

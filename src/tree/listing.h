@@ -3,11 +3,12 @@
  * Shared by all who read the directory meanwhile, and by look-ups, which a fresh listing answers as far as it
  * reaches. A directory keeps its newest one; older ones live while somebody reads them, and hear of changes
  * too. Entries lie in the byte order of their keys. Not locked: the tree's lock protects every Listing.
- * Fetching pages is listing_pages.c's.
+ * Fetching pages is objects_pages.c's.
  */
 #pragma once
 
 #include "src/tree/entry_facts.h"
+#include "src/tree/listing_scan.h"
 #include "src/tree/node.h"
 
 #include <glib.h>
@@ -33,8 +34,13 @@ struct Listing {
     guint settled;    /* entries before this have their final names */
     guint pages;
     gint64 started_us; /* 0: expired */
-    gboolean complete, fetching;
-    char *next_token;
+    gboolean complete;
+    ListScan *scan;      /* where its pages come from; NULL: from nowhere, or it is complete */
+    gboolean settling;   /* somebody asks about what listing_get_unsettled() gave */
+    gboolean unreleased; /* the last page's entries have not got their names yet */
+    guint readers;       /* open directories that read it */
+    guint read_entries;  /* how far the first of them has come */
+    guint window, window_entries, plan_entries; /* objects_pages.c's: how much is fetched ahead */
     EntryFacts marker;   /* the directory's own marker object, when a page had it (flags & FACT_MARKER) */
     GHashTable *changes; /* name → ListChange */
     GPtrArray *added;    /* keys of changes, in order of their making */
@@ -54,9 +60,9 @@ void listing_chain_doubt(Listing *chain);
 void listing_doubt_name(Listing *newest, const char *name);
 gboolean listing_is_expired(const Listing *listing);
 
-/* Adds one page of a prefix. `older` (may be NULL): attributes it has of unchanged versions are taken over.
+/* Adds one page of a prefix; last: no other comes. `older` (may be NULL): attributes it has of unchanged versions are taken over.
  * Returns how many keys have no name because it would be too long. listing_release_page() shows the page. */
-guint listing_append_page(Listing *listing, const ListPage *page, const char *prefix,
+guint listing_append_page(Listing *listing, const ListPage *page, gboolean last, const char *prefix,
                           const AttributeDefaults *defaults, Listing *older, gint64 now_us);
 /* Adds one name of a PLAIN listing. */
 void listing_append_name(Listing *listing, const char *name, const EntryFacts *facts);

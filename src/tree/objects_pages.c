@@ -1,9 +1,18 @@
-/* Listings of containers and folders: shared, fetched page by page, one request at a time for each, the next
- * page ahead of its reader.
+/* Listings of containers and folders: shared, fetched page by page ahead of their readers, the pages of large
+ * ones side by side (listing_scan.h). How much is fetched ahead grows while a reader goes on, and stops growing
+ * with the number of directories that are read.
  */
 #include "src/tree/objects.h"
 
 #include "src/base/log.h"
+
+/* Pages fetched ahead of all readers together, and of each one at least. A page's raw form has about 250 KB. */
+#define MAXIMUM_WINDOW 64u
+#define FIRST_WINDOW 4u
+/* Requests for one listing at once. */
+#define MAXIMUM_LANES 12u
+/* Entries a reader takes between two looks at what should be fetched. */
+#define PLAN_ENTRIES 100u
 
 Listing *
 objects_get_fresh_listing(Node *directory, gint64 now_us)
@@ -32,9 +41,10 @@ objects_know_empty_locked(Node *directory)
 
 /* What only we know: names that are not stored yet, and names that are gone while their objects linger. */
 static Listing *
-start_listing_locked(Tree *tree, Node *directory, gint64 now_us) REQUIRES(tree->lock)
+start_listing_locked(Tree *tree, Node *directory, gboolean can_split, gint64 now_us) REQUIRES(tree->lock)
 {
     Listing *listing = listing_new(directory->folder, names_of(directory), now_us);
+    listing->scan = list_scan_new(can_split);
     GHashTableIter iter;
     gpointer key;
     g_hash_table_iter_init(&iter, tree->open_nodes);
@@ -56,54 +66,98 @@ gboolean
 objects_open_listing(Tree *tree, Call *call, Node *node, Listing **out, GError **error)
 {
     gint64 now_us = tree_core_now();
+    Capabilities can;
+    storage_get_capabilities(node_get_storage(node), &can);
     lock_acquire(&tree->lock);
     Listing *fresh = objects_get_fresh_listing(node, now_us);
-    *out = fresh != NULL ? listing_ref(fresh) : start_listing_locked(tree, node, now_us);
+    *out = fresh != NULL ? listing_ref(fresh) : start_listing_locked(tree, node, can.list_start_after, now_us);
     lock_release(&tree->lock);
     return TRUE;
 }
 
+/* One page on its way: what is asked for whom, and the answer. */
 typedef struct {
+    Tree *tree;
+    Node *node;       /* a reference */
+    Listing *listing; /* a reference */
     Storage *storage;
-    char *container, *prefix, *token;
-    gboolean in_folders;
+    ListSegment *segment;
+    char *container, *prefix, *after, *token;
+    ListPage page;
+    KeySample *sample;
 } PageRequest;
 
-static void
-clear_request(PageRequest *request)
+static PageRequest *
+new_request_locked(Tree *tree, Node *node, Listing *listing, ListSegment *segment) REQUIRES(tree->lock)
 {
+    PageRequest *request = g_new0(PageRequest, 1);
+    request->tree = tree;
+    request->node = tree_core_hold_locked(node);
+    request->listing = listing_ref(listing);
+    request->storage = storage_ref(node_get_storage(node));
+    request->segment = segment;
+    request->container = g_strdup(node_get_container_node(node)->name);
+    request->prefix = node_make_prefix(node);
+    list_segment_get_start(segment, &request->after, &request->token);
+    list_page_init(&request->page);
+    return request;
+}
+
+static void
+end_request(PageRequest *request) EXCLUDES(request->tree->lock)
+{
+    lock_acquire(&request->tree->lock);
+    listing_unref(request->listing);
+    tree_core_drop_locked(request->tree, request->node);
+    lock_release(&request->tree->lock);
     storage_unref(request->storage);
     g_free(request->container);
     g_free(request->prefix);
+    g_free(request->after);
     g_free(request->token);
+    list_page_clear(&request->page);
+    g_clear_pointer(&request->sample, key_sample_unref);
+    g_free(request);
 }
 
-static void
-init_request_locked(PageRequest *request, Node *node, Listing *listing)
-{
-    request->storage = storage_ref(node_get_storage(node));
-    request->container = g_strdup(node_get_container_node(node)->name);
-    request->prefix = node_make_prefix(node);
-    request->token = g_strdup(listing->next_token);
-    request->in_folders = listing->names == LISTING_FOLDERS;
-}
-
-/* Folders whose objects came long before them in this listing, see listing_get_unsettled(). */
 static gboolean
-settle(Tree *tree, Call *call, const PageRequest *request, Listing *listing, GPtrArray *parts, GError **error)
+list_page(PageRequest *request, Call *call, GError **error)
 {
-    for (guint i = 0; i < parts->len; i++) {
-        const char *part = g_ptr_array_index(parts, i);
-        g_autofree char *prefix = g_strconcat(request->prefix, part, "/", NULL);
-        g_auto(ListPage) page;
-        list_page_init(&page);
-        if (!objects_fetch_first(request->storage, call, request->container, prefix, 1, &page, error))
-            return FALSE;
-        lock_acquire(&tree->lock);
-        listing_settle(listing, part, page.objects->len > 0);
-        lock_release(&tree->lock);
-    }
+    char delimiter = request->listing->names == LISTING_FOLDERS ? '/' : 0;
+    ListQuery query = {.prefix = request->prefix,
+                       .delimiter = delimiter,
+                       .start_after = request->token == NULL ? request->after : NULL,
+                       .after_token = request->token,
+                       .want_metadata = TRUE};
+    if (!storage_list_objects(request->storage, call, request->container, &query, &request->page, error))
+        return FALSE;
+    if (request->page.next != NULL)
+        request->sample = key_sample_new(&request->page, request->prefix, delimiter);
     return TRUE;
+}
+
+/* The whole of one request. FALSE: whoever comes to this page has to meet the failure. */
+static gboolean
+fetch(PageRequest *request, Call *call, GError **error)
+{
+    Tree *tree = request->tree;
+    Listing *listing = request->listing;
+    GError *failure = NULL;
+    gboolean ok = list_page(request, call, &failure);
+    lock_acquire(&tree->lock);
+    if (ok)
+        list_scan_deliver(listing->scan, request->segment, &request->page, request->sample);
+    else
+        ok = list_scan_fail(listing->scan, request->segment);
+    if (!ok)
+        listing->started_us = 0;
+    tree_core_wake_locked(tree);
+    lock_release(&tree->lock);
+    if (ok)
+        g_clear_error(&failure);
+    else
+        g_propagate_error(error, failure);
+    return ok;
 }
 
 static void
@@ -117,52 +171,134 @@ learn_directory_locked(Tree *tree, Node *node, Listing *listing) REQUIRES(tree->
     tree_core_confirm_locked(node, tree_core_now());
 }
 
-static GPtrArray *
-append_page_locked(Tree *tree, Node *node, Listing *listing, const PageRequest *request, const ListPage *page)
-    REQUIRES(tree->lock)
+/* FALSE: the next page is not there. */
+static gboolean
+append_page_locked(Tree *tree, Node *node, Listing *listing) REQUIRES(tree->lock)
 {
+    g_auto(ListPage) page;
+    gboolean last = FALSE;
+    list_page_init(&page);
+    if (!list_scan_take(listing->scan, &page, &last))
+        return FALSE;
     AttributeDefaults defaults;
     tree_core_get_defaults(tree, &defaults);
+    g_autofree char *prefix = node_make_prefix(node);
     gint64 now_us = tree_core_now();
     guint before = listing->entries->len;
     if (listing->pages == 0)
         listing->started_us = now_us;
-    tree->long_names += listing_append_page(listing, page, request->prefix, &defaults, listing->next, now_us);
+    tree->long_names += listing_append_page(listing, &page, last, prefix, &defaults, listing->next, now_us);
     tree->listed_names += listing->entries->len - before;
     learn_directory_locked(tree, node, listing);
-    return listing_get_unsettled(listing);
+    return TRUE;
 }
 
+/* Folders whose objects came long before them in this listing, see listing_get_unsettled(). */
 static gboolean
-fetch_locked(Tree *tree, Call *call, Node *node, Listing *listing, GError **error) REQUIRES(tree->lock)
+ask_beside(Tree *tree, Call *call, Node *node, Listing *listing, GPtrArray *parts, GError **error)
 {
-    PageRequest request = {0};
-    g_auto(ListPage) page;
-    g_autoptr(GPtrArray) unsettled = NULL;
-    listing->fetching = TRUE;
-    init_request_locked(&request, node, listing);
-    lock_release(&tree->lock);
-    list_page_init(&page);
-    ListQuery query = {.prefix = request.prefix,
-                       .delimiter = request.in_folders ? '/' : 0,
-                       .after_token = request.token,
-                       .want_metadata = TRUE};
-    gboolean ok = storage_list_objects(request.storage, call, request.container, &query, &page, error);
-    if (ok) {
+    Storage *storage = node_get_storage(node);
+    const char *container = node_get_container_node(node)->name;
+    g_autofree char *base = node_make_prefix(node);
+    for (guint i = 0; i < parts->len; i++) {
+        const char *part = g_ptr_array_index(parts, i);
+        g_autofree char *prefix = g_strconcat(base, part, "/", NULL);
+        g_auto(ListPage) page;
+        list_page_init(&page);
+        if (!objects_fetch_first(storage, call, container, prefix, 1, &page, error))
+            return FALSE;
         lock_acquire(&tree->lock);
-        unsettled = append_page_locked(tree, node, listing, &request, &page);
+        listing_settle(listing, part, page.objects->len > 0);
         lock_release(&tree->lock);
-        ok = settle(tree, call, &request, listing, unsettled, error);
     }
-    clear_request(&request);
-    lock_acquire(&tree->lock);
-    if (ok)
-        listing_release_page(listing);
-    else
-        listing->started_us = 0;
-    listing->fetching = FALSE;
-    tree_core_wake_locked(tree);
+    return TRUE;
+}
+
+/* Adds what has come to the entries, in order, one page after the other. */
+static gboolean
+append_locked(Tree *tree, Call *call, Node *node, Listing *listing, GError **error) REQUIRES(tree->lock)
+{
+    gboolean ok = TRUE;
+    while (ok && !listing->settling &&
+           (listing->unreleased || (!listing->complete && append_page_locked(tree, node, listing)))) {
+        g_autoptr(GPtrArray) parts = listing_get_unsettled(listing);
+        if (parts->len > 0) {
+            listing->settling = TRUE;
+            lock_release(&tree->lock);
+            ok = ask_beside(tree, call, node, listing, parts, error);
+            lock_acquire(&tree->lock);
+            listing->settling = FALSE;
+        }
+        if (ok)
+            listing_release_page(listing);
+        else
+            listing->started_us = 0;
+        tree_core_wake_locked(tree);
+    }
     return ok;
+}
+
+static void run_ahead(gpointer data);
+
+static void
+plan_ahead_locked(Tree *tree, Node *node, Listing *listing) REQUIRES(tree->lock)
+{
+    if (listing->complete || listing->scan == NULL || listing->pages == 0 || listing->window == 0)
+        return;
+    guint window = MIN(listing->window, MAX(MAXIMUM_WINDOW / MAX(tree->streams, 1), FIRST_WINDOW));
+    guint page_entries = MAX(listing->entries->len / listing->pages, 1);
+    guint ahead = (listing->entries->len - MIN(listing->read_entries, listing->entries->len)) / page_entries;
+    Storage *storage = node_get_storage(node);
+    guint lanes = CLAMP(storage_get_settings(storage)->maximum_requests / 2, 1, MAXIMUM_LANES);
+    ListSegment *segment;
+    while (ahead < window && !tree->closing &&
+           (segment = list_scan_plan(listing->scan, window - ahead, lanes)) != NULL) {
+        tree_core_begin_task_locked(tree);
+        PageRequest *request = new_request_locked(tree, node, listing, segment);
+        worker_pool_push(storage_get_lane(storage, STORAGE_LANE_TRANSFERS), run_ahead, request);
+    }
+}
+
+static void
+run_ahead(gpointer data)
+{
+    PageRequest *request = data;
+    Tree *tree = request->tree;
+    g_autoptr(GError) ignored = NULL;
+    g_autoptr(Call) call = storage_new_call(request->storage);
+    /* A failure is the reader's to meet, when he comes here. */
+    gboolean ok = fetch(request, call, &ignored);
+    lock_acquire(&tree->lock);
+    ok = ok && append_locked(tree, call, request->node, request->listing, &ignored);
+    if (ok && request->listing->readers > 0)
+        plan_ahead_locked(tree, request->node, request->listing);
+    else if (ok)
+        list_scan_drop_pages(request->listing->scan);
+    lock_release(&tree->lock);
+    if (!ok)
+        log_debug("listing ahead: %s", ignored->message);
+    end_request(request);
+    tree_core_end_task(tree);
+}
+
+/* Brings the listing one step on: adds what is there, or asks, or waits for others who do. */
+static gboolean
+step_locked(Tree *tree, Call *call, Node *node, Listing *listing, GError **error) REQUIRES(tree->lock)
+{
+    guint settled = listing->settled;
+    if (!append_locked(tree, call, node, listing, error))
+        return FALSE;
+    if (listing->complete || listing->settled != settled)
+        return TRUE;
+    ListSegment *segment = listing->settling ? NULL : list_scan_plan_front(listing->scan);
+    if (segment == NULL)
+        return tree_core_wait_locked(tree, call, error);
+    PageRequest *request = new_request_locked(tree, node, listing, segment);
+    lock_release(&tree->lock);
+    gboolean ok = fetch(request, call, error);
+    end_request(request);
+    lock_acquire(&tree->lock);
+    return ok && append_locked(tree, call, node, listing, error);
 }
 
 gboolean
@@ -170,58 +306,24 @@ objects_fetch_page(Tree *tree, Call *call, Node *node, Listing *listing, GError 
 {
     gboolean ok = TRUE;
     lock_acquire(&tree->lock);
-    if (listing->fetching) {
-        while (ok && listing->fetching)
-            ok = tree_core_wait_locked(tree, call, error);
-    } else if (!listing->complete) {
-        ok = fetch_locked(tree, call, node, listing, error);
-    }
+    guint pages = listing->pages;
+    while (ok && !listing->complete && (listing->pages == pages || listing->unreleased))
+        ok = step_locked(tree, call, node, listing, error);
     lock_release(&tree->lock);
     return ok;
 }
 
-typedef struct {
-    Tree *tree;
-    Node *node;
-    Listing *listing;
-    Storage *storage;
-} Prefetch;
-
-static void
-run_prefetch(gpointer data)
-{
-    Prefetch *prefetch = data;
-    Tree *tree = prefetch->tree;
-    g_autoptr(GError) ignored = NULL;
-    g_autoptr(Call) call = storage_new_call(prefetch->storage);
-    lock_acquire(&tree->lock);
-    /* A failure is the reader's to meet, when he comes here. */
-    if (!prefetch->listing->fetching && !prefetch->listing->complete &&
-        !fetch_locked(tree, call, prefetch->node, prefetch->listing, &ignored))
-        log_debug("listing ahead: %s", ignored->message);
-    listing_unref(prefetch->listing);
-    tree_core_drop_locked(tree, prefetch->node);
-    lock_release(&tree->lock);
-    storage_unref(prefetch->storage);
-    g_free(prefetch);
-    tree_core_end_task(tree);
-}
-
+/* The window grows whenever the reader has come through what was known when it grew last. */
 void
 objects_prefetch_page(Tree *tree, Node *node, Listing *listing)
 {
     lock_acquire(&tree->lock);
-    gboolean wanted =
-        !listing->complete && !listing->fetching && listing->pages > 0 && tree_core_begin_task_locked(tree);
-    Prefetch *prefetch = NULL;
-    if (wanted) {
-        prefetch = g_new(Prefetch, 1);
-        *prefetch = (Prefetch){.tree = tree,
-                               .node = tree_core_hold_locked(node),
-                               .listing = listing_ref(listing),
-                               .storage = storage_ref(node_get_storage(node))};
+    listing->plan_entries = listing->read_entries + MIN(PLAN_ENTRIES, listing->settled / 4);
+    if (listing->read_entries >= listing->window_entries) {
+        tree->streams += listing->window == 0;
+        listing->window = CLAMP(listing->window * 2, FIRST_WINDOW, MAXIMUM_WINDOW);
+        listing->window_entries = listing->settled;
     }
+    plan_ahead_locked(tree, node, listing);
     lock_release(&tree->lock);
-    if (wanted)
-        worker_pool_push(storage_get_lane(prefetch->storage, STORAGE_LANE_TRANSFERS), run_prefetch, prefetch);
 }

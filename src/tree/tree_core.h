@@ -81,6 +81,7 @@ struct Tree {
     GArray *announcements; /* of Announcement */
     GPtrArray *garbage;    /* storages whose reference is given back outside the lock */
     guint tasks;           /* running in the background */
+    guint streams;         /* listings that are fetched ahead of their readers */
     gboolean closing;
     guint64 listed_names, long_names;
 };

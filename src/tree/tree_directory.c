@@ -7,15 +7,34 @@
 
 #include <string.h>
 
-/* The next page is asked for when this many entries before the end of the last one are left. */
-#define PREFETCH_ENTRIES 500u
-
 struct DirectoryHandle {
     Node *node; /* a reference */
     Listing *listing;
     char *name;    /* of the item given last */
     gboolean used; /* something was read: offset 0 means rewinddir(3), which reads anew */
 };
+
+/* Takes the reference. */
+static void
+attach_locked(DirectoryHandle *handle, Listing *listing)
+{
+    handle->listing = listing;
+    listing->readers++;
+}
+
+/* What was fetched for readers alone goes with the last of them. */
+static void
+detach_locked(Tree *tree, DirectoryHandle *handle) REQUIRES(tree->lock)
+{
+    Listing *listing = handle->listing;
+    if (--listing->readers == 0) {
+        tree->streams -= listing->window > 0;
+        listing->window = listing->window_entries = listing->plan_entries = listing->read_entries = 0;
+        if (listing->scan != NULL)
+            list_scan_drop_pages(listing->scan);
+    }
+    listing_unref(listing);
+}
 
 gboolean
 tree_open_directory(Tree *tree, Call *call, Node *node, DirectoryHandle **out_handle, GError **error)
@@ -27,7 +46,9 @@ tree_open_directory(Tree *tree, Call *call, Node *node, DirectoryHandle **out_ha
         return FALSE;
     DirectoryHandle *handle = g_new0(DirectoryHandle, 1);
     handle->node = tree_node_ref(tree, node);
-    handle->listing = listing;
+    lock_acquire(&tree->lock);
+    attach_locked(handle, listing);
+    lock_release(&tree->lock);
     *out_handle = handle;
     return TRUE;
 }
@@ -71,6 +92,17 @@ give_item_locked(Tree *tree, DirectoryHandle *handle, char *name, const EntryFac
                            .type = type_of(tree, handle, facts, node)};
 }
 
+/* From the middle of the first page on: a program that takes a few names only costs one page. */
+static gboolean
+should_plan(Listing *listing, guint64 position)
+{
+    if (listing->complete || listing->pages == 0 || position > listing->settled)
+        return FALSE;
+    listing->read_entries = MAX(listing->read_entries, (guint)position);
+    guint first = listing->window > 0 ? listing->plan_entries : listing->settled / 2;
+    return position >= first;
+}
+
 static ListingStep
 step(Tree *tree, DirectoryHandle *handle, guint64 offset, DirectoryItem *out, gboolean *out_prefetch)
 {
@@ -82,8 +114,7 @@ step(Tree *tree, DirectoryHandle *handle, guint64 offset, DirectoryItem *out, gb
     ListingStep found = listing_next(listing, &position, &name, &facts);
     if (found == LISTING_ITEM)
         give_item_locked(tree, handle, name, facts, position, out);
-    *out_prefetch = !listing->complete && !listing->fetching && listing->pages > 0 &&
-                    position + PREFETCH_ENTRIES >= listing->settled;
+    *out_prefetch = should_plan(listing, position);
     lock_release(&tree->lock);
     return found;
 }
@@ -123,8 +154,8 @@ rewind_handle(Tree *tree, Call *call, DirectoryHandle *handle, GError **error)
     if (!tree_core_operations(handle->node)->open_listing(tree, call, handle->node, &listing, error))
         return FALSE;
     lock_acquire(&tree->lock);
-    listing_unref(handle->listing);
-    handle->listing = listing;
+    detach_locked(tree, handle);
+    attach_locked(handle, listing);
     handle->used = FALSE;
     lock_release(&tree->lock);
     return TRUE;
@@ -155,7 +186,7 @@ void
 tree_close_directory(Tree *tree, DirectoryHandle *handle)
 {
     lock_acquire(&tree->lock);
-    listing_unref(handle->listing);
+    detach_locked(tree, handle);
     tree_core_drop_locked(tree, handle->node);
     lock_release(&tree->lock);
     g_free(handle->name);

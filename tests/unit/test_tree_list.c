@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <string.h>
 
-#define PAGES TREE_FIXTURE_FRESH "page_limit = 10\n"
+#define PAGES TREE_FIXTURE_FRESH "page_limit = 10\nlist_start_after = no\n"
 #define PAGED_FOLDERS PAGES "folders = yes\n"
+#define SPLIT TREE_FIXTURE_FRESH "page_limit = 10\n"
+#define SPLIT_FOLDERS SPLIT "folders = yes\n"
 
 static void
 store_many(TreeFixture *fixture, guint count)
@@ -257,6 +259,146 @@ test_failure(TreeFixture *fixture, gconstpointer keys)
     g_assert_cmpuint(count_names(names), ==, 5);
 }
 
+static void
+delay_listing(TreeFixture *fixture)
+{
+    MemoryFault fault = {.operation = MEMORY_LIST_OBJECTS, .delay_us = 1000};
+    memory_fault_add(fixture->memory, &fault);
+}
+
+/* Folders, objects, and objects beside folders of their name. */
+static GHashTable *
+store_random(TreeFixture *fixture, guint count, gboolean folders)
+{
+    GHashTable *names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    for (guint i = 0; i < count; i++) {
+        guint number = (guint)g_test_rand_int_range(0, 2000);
+        gboolean in_folder = folders && g_test_rand_int_range(0, 3) == 0;
+        g_autofree char *part = g_strdup_printf(number % 3 > 0 ? "n%04u" : "n%u-\xc3\xa9", number);
+        g_autofree char *key = in_folder ? g_strdup_printf("%s/%u", part, i) : g_strdup(part);
+        tree_fixture_store(fixture, key, "content", NULL);
+        g_hash_table_add(names, g_steal_pointer(&part));
+    }
+    return names;
+}
+
+static void
+assert_names(const char *found, GHashTable *wanted)
+{
+    guint escaped = 0;
+    g_auto(GStrv) parts = g_strsplit(found, " ", -1);
+    for (guint i = 0; parts[i] != NULL; i++) {
+        /* An object beside a folder of its name has an escaped one. */
+        gboolean is_escaped = strchr(parts[i], '%') != NULL;
+        escaped += is_escaped;
+        g_assert_true(is_escaped || g_hash_table_contains(wanted, parts[i]));
+    }
+    g_assert_cmpuint(count_names(found) - escaped, ==, g_hash_table_size(wanted));
+}
+
+/* The names of a listing that is split are those of one that is not, at a quarter more requests at most. */
+static void
+test_split(TreeFixture *fixture, gconstpointer keys)
+{
+    gboolean folders = strstr(keys, "folders") != NULL;
+    g_autoptr(GHashTable) wanted = store_random(fixture, 1500, folders);
+    delay_listing(fixture);
+    g_autofree char *names = tree_fixture_list(fixture, fixture->container);
+    assert_names(names, wanted);
+    if (folders)
+        return; /* folders are also looked into there */
+    guint64 requests = memory_fault_get_count(fixture->memory, MEMORY_LIST_OBJECTS);
+    g_assert_cmpuint(4 * requests, <=, 5 * ((count_names(names) + 9) / 10 + 2));
+}
+
+/* Several pages are on their way while the first one is read. */
+static void
+test_side_by_side(TreeFixture *fixture, gconstpointer keys)
+{
+    MemoryFault fault = {.operation = MEMORY_LIST_OBJECTS, .nth = 3, .blocks = TRUE};
+    DirectoryItem item;
+    guint64 offset = 0;
+    store_many(fixture, 900);
+    memory_fault_add(fixture->memory, &fault);
+    DirectoryHandle *handle = open_directory(fixture);
+    for (guint i = 0; i < 11; i++)
+        g_assert_nonnull(read_item(fixture, handle, &offset, &item));
+    g_assert_true(memory_fault_wait_blocked(fixture->memory, 3, 10 * G_USEC_PER_SEC));
+    memory_fault_clear(fixture->memory);
+    for (guint i = 11; i < 902; i++)
+        g_assert_nonnull(read_item(fixture, handle, &offset, &item));
+    g_assert_cmpstr(item.name, ==, "f899");
+    g_assert_null(read_item(fixture, handle, &offset, &item));
+    tree_close_directory(fixture->tree, handle);
+}
+
+static gpointer
+change_objects(gpointer data)
+{
+    TreeFixture *fixture = data;
+    for (guint i = 0; i < 1000; i += 2) {
+        g_autofree char *key = g_strdup_printf("f%03u", i), *made = g_strdup_printf("f%03u-new", i);
+        tree_fixture_delete(fixture, key);
+        tree_fixture_store(fixture, made, "content", NULL);
+        g_usleep(50);
+    }
+    return NULL;
+}
+
+/* What stays is met once, whatever somebody else does meanwhile. */
+static void
+test_split_under_changes(TreeFixture *fixture, gconstpointer keys)
+{
+    store_many(fixture, 1000);
+    delay_listing(fixture);
+    GThread *thread = g_thread_new("changes", change_objects, fixture);
+    g_autofree char *names = tree_fixture_list(fixture, fixture->container);
+    g_thread_join(thread);
+    g_auto(GStrv) parts = g_strsplit(names, " ", -1);
+    guint odd = 0;
+    for (guint i = 0; parts[i] != NULL; i++) {
+        odd += strlen(parts[i]) == 4 && (parts[i][3] - '0') % 2 == 1;
+        g_assert_true(i == 0 || strcmp(parts[i - 1], parts[i]) < 0);
+    }
+    g_assert_cmpuint(odd, ==, 500);
+}
+
+/* A part of the listing that cannot be had is listed with the one before. */
+static void
+test_failure_of_a_part(TreeFixture *fixture, gconstpointer keys)
+{
+    for (guint nth = 2; nth < 40; nth += 3) {
+        MemoryFault fault = {.operation = MEMORY_LIST_OBJECTS,
+                             .nth = nth,
+                             .times = 1,
+                             .fails = TRUE,
+                             .code = ERROR_DENIED};
+        if (nth == 2)
+            store_many(fixture, 500);
+        memory_fault_add(fixture->memory, &fault);
+        DirectoryHandle *handle = open_directory(fixture);
+        DirectoryItem item;
+        guint64 offset = 2;
+        guint count = 0, failures = 0;
+        gboolean end = FALSE;
+        while (!end) {
+            g_autoptr(GError) error = NULL;
+            if (tree_directory_next(fixture->tree, NULL, handle, offset, &item, &end, &error)) {
+                count += !end;
+                offset = item.next_offset;
+            } else {
+                tree_fixture_assert_code(FALSE, g_steal_pointer(&error), ERROR_DENIED);
+                failures++;
+            }
+        }
+        tree_close_directory(fixture->tree, handle);
+        g_assert_cmpuint(count, ==, 500);
+        g_assert_cmpuint(failures, <=, 1);
+        memory_fault_clear(fixture->memory);
+        tree_fixture_remount(fixture);
+    }
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -272,5 +414,10 @@ main(int argc, char *argv[])
     tree_fixture_add("/tree/list/types", test_types, PAGED_FOLDERS);
     tree_fixture_add("/tree/list/take", test_take, TREE_FIXTURE_FRESH "metadata_in_listings = yes\n");
     tree_fixture_add("/tree/list/failure", test_failure, NULL);
+    tree_fixture_add("/tree/list/split", test_split, SPLIT);
+    tree_fixture_add("/tree/list/split-folders", test_split, SPLIT_FOLDERS);
+    tree_fixture_add("/tree/list/split-under-changes", test_split_under_changes, SPLIT);
+    tree_fixture_add("/tree/list/side-by-side", test_side_by_side, SPLIT);
+    tree_fixture_add("/tree/list/failure-of-a-part", test_failure_of_a_part, SPLIT);
     return g_test_run();
 }
