@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -191,6 +192,28 @@ def test_names_cost_one_request_a_thousand(s3_case, ceph, crowded, attributes):
     assert sorted(names) == sorted([".", "..", *(f"name-{number:04}" for number in range(1100))])
     counts = case.counts()
     assert counts.pop("ListObjects") <= 2 + 2
+    assert counts.pop("HeadBucket", 0) <= 1 and not counts
+
+
+@pytest.fixture
+def throng(ceph):
+    """A container whose listing is worth splitting, with names that are not evenly spread."""
+    container = ceph.new_bucket("throng")
+    client = ceph.client()
+    names = [f"{number:x}" for number in range(1900)] + [f"photo-{number:05}" for number in range(1150)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: client.put_object(Bucket=container, Key=name, Body=b""), names))
+    yield container, names
+    ceph.remove_bucket(container)
+
+
+def test_names_listed_side_by_side_cost_a_quarter_more_at_most(s3_case, ceph, throng):
+    container, names = throng
+    case = s3_case(ceph, {"freshness": LONG}, container=container, proxy_options={"latency": 0.02})
+    case.proxy.reset()
+    assert run("ls", "-f", case.path).stdout.split()[2:] == sorted(names)
+    counts = case.counts()
+    assert counts.pop("ListObjects") <= (4 + 2) * 1.25
     assert counts.pop("HeadBucket", 0) <= 1 and not counts
 
 
