@@ -60,8 +60,9 @@ void listing_chain_doubt(Listing *chain);
 void listing_doubt_name(Listing *newest, const char *name);
 gboolean listing_is_expired(const Listing *listing);
 
-/* Adds one page of a prefix; last: no other comes. `older` (may be NULL): attributes it has of unchanged versions are taken over.
- * Returns how many keys have no name because it would be too long. listing_release_page() shows the page. */
+/* Adds one page of a prefix; last: no other comes. `older` (may be NULL): attributes it has of unchanged
+ * versions are taken over. Returns how many keys have no name because it would be too long.
+ * listing_release_page() shows the page. */
 guint listing_append_page(Listing *listing, const ListPage *page, gboolean last, const char *prefix,
                           const AttributeDefaults *defaults, Listing *older, gint64 now_us);
 /* Adds one name of a PLAIN listing. */

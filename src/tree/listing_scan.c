@@ -11,16 +11,16 @@
 
 struct ListSegment {
     ListSegment *next;
-    char *after;        /* has the keys behind this one; NULL from the start */
-    char *token;        /* where its next page starts; NULL: behind `after` */
-    char *last;         /* greatest key received, NULL none */
-    char *taken_token;  /* the same two of what was taken */
+    char *after;       /* has the keys behind this one; NULL from the start */
+    char *token;       /* where its next page starts; NULL: behind `after` */
+    char *last;        /* greatest key received, NULL none */
+    char *taken_token; /* the same two of what was taken */
     char *taken_last;
     KeySample *sample;
-    GQueue pages;      /* of ListPage *, received and not taken */
+    GQueue pages; /* of ListPage *, received and not taken */
     gboolean fetching;
-    gboolean proven;   /* a page has come */
-    gboolean ended;    /* the service has no more keys behind it */
+    gboolean proven; /* a page has come */
+    gboolean ended;  /* the service has no more keys behind it */
     gboolean taken_end;
 };
 
@@ -193,8 +193,7 @@ list_scan_plan(ListScan *scan, guint window, guint lanes)
         if (wants_page(at))
             return start(scan, at);
     /* One at the first full page, then as many as the bound in the header allows. */
-    gboolean allowed =
-        scan->can_split && scan->full_pages > 0 && scan->splits <= (scan->full_pages + 2) / 4;
+    gboolean allowed = scan->can_split && scan->full_pages > 0 && scan->splits <= (scan->full_pages + 2) / 4;
     return allowed ? plan_split(scan) : NULL;
 }
 
@@ -243,8 +242,8 @@ get_greatest(const ListPage *page)
 static gboolean
 begins_behind(const ListPage *page, const char *after)
 {
-    gboolean object = page->objects->len == 0 ||
-                      strcmp(g_array_index(page->objects, ObjectInfo, 0).key, after) > 0;
+    gboolean object =
+        page->objects->len == 0 || strcmp(g_array_index(page->objects, ObjectInfo, 0).key, after) > 0;
     return object && (page->prefixes->len == 0 || strcmp(g_ptr_array_index(page->prefixes, 0), after) > 0);
 }
 

@@ -1,5 +1,5 @@
-/* How the pages of one listing are got: one after the other, or, where a service goes on from any key, several
- * parts of the key space side by side. Pages are given out in the order of their keys, no key twice.
+/* How the pages of one listing are got: one after the other, or, where a service goes on from any key,
+ * several parts of the key space side by side. Pages are given out in the order of their keys, no key twice.
  *
  * A scan is a chain of segments. Each has the keys behind `after` up to the next one's, and is listed page by
  * page. A segment that turns out long is split at a guessed key (key_sample.h). Each split costs at most one
@@ -29,8 +29,8 @@ void list_scan_free(ListScan *scan);
 /* The request that the reader at the front waits for; NULL: it is under way, or there is none. Also after a
  * failure. The segment is the caller's to fetch. */
 ListSegment *list_scan_plan_front(ListScan *scan);
-/* A request worth making ahead, for at most `window` pages received or under way, `lanes` requests at once; NULL
- * none. After a failure none before the front has gone on. */
+/* A request worth making ahead, for at most `window` pages received or under way, `lanes` requests at once;
+ * NULL none. After a failure none before the front has gone on. */
 ListSegment *list_scan_plan(ListScan *scan, guint window, guint lanes);
 /* Where it is to be listed from: both NULL from the start. Caller frees. */
 void list_segment_get_start(const ListSegment *segment, char **out_after, char **out_token);

@@ -1,12 +1,13 @@
 /* Listings of containers and folders: shared, fetched page by page ahead of their readers, the pages of large
- * ones side by side (listing_scan.h). How much is fetched ahead grows while a reader goes on, and stops growing
- * with the number of directories that are read.
+ * ones side by side (listing_scan.h). How much is fetched ahead grows while a reader goes on, and stops
+ * growing with the number of directories that are read.
  */
 #include "src/tree/objects.h"
 
 #include "src/base/log.h"
 
-/* Pages fetched ahead of all readers together, and of each one at least. A page's raw form has about 250 KB. */
+/* Pages fetched ahead of all readers together, and of each one at least. A page's raw form has about 250 KB.
+ */
 #define MAXIMUM_WINDOW 64u
 #define FIRST_WINDOW 4u
 /* Requests for one listing at once. */
@@ -70,7 +71,8 @@ objects_open_listing(Tree *tree, Call *call, Node *node, Listing **out, GError *
     storage_get_capabilities(node_get_storage(node), &can);
     lock_acquire(&tree->lock);
     Listing *fresh = objects_get_fresh_listing(node, now_us);
-    *out = fresh != NULL ? listing_ref(fresh) : start_listing_locked(tree, node, can.list_start_after, now_us);
+    *out =
+        fresh != NULL ? listing_ref(fresh) : start_listing_locked(tree, node, can.list_start_after, now_us);
     lock_release(&tree->lock);
     return TRUE;
 }

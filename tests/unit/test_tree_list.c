@@ -368,11 +368,8 @@ static void
 test_failure_of_a_part(TreeFixture *fixture, gconstpointer keys)
 {
     for (guint nth = 2; nth < 40; nth += 3) {
-        MemoryFault fault = {.operation = MEMORY_LIST_OBJECTS,
-                             .nth = nth,
-                             .times = 1,
-                             .fails = TRUE,
-                             .code = ERROR_DENIED};
+        MemoryFault fault = {
+            .operation = MEMORY_LIST_OBJECTS, .nth = nth, .times = 1, .fails = TRUE, .code = ERROR_DENIED};
         if (nth == 2)
             store_many(fixture, 500);
         memory_fault_add(fixture->memory, &fault);

@@ -1,5 +1,5 @@
-/* Listings got by several requests at once, against the same listing done serially: order, completeness, cost.
- * A service, simulated here, answers the requests in any order.
+/* Listings got by several requests at once, against the same listing done serially: order, completeness,
+ * cost. A service, simulated here, answers the requests in any order.
  */
 #include "src/tree/listing_scan.h"
 
@@ -129,7 +129,8 @@ take_all(Reader *reader)
         while (object < page.objects->len || prefix < page.prefixes->len) {
             const char *key =
                 object < page.objects->len ? g_array_index(page.objects, ObjectInfo, object).key : NULL;
-            const char *folder = prefix < page.prefixes->len ? g_ptr_array_index(page.prefixes, prefix) : NULL;
+            const char *folder =
+                prefix < page.prefixes->len ? g_ptr_array_index(page.prefixes, prefix) : NULL;
             gboolean is_object = folder == NULL || (key != NULL && strcmp(key, folder) < 0);
             g_ptr_array_add(reader->found, g_strdup(is_object ? key : folder));
             object += is_object;
@@ -288,8 +289,8 @@ append_random(GString *key, guint kind)
             g_string_append_unichar(key, (gunichar)g_test_rand_int_range(0x4e00, 0x4f00));
         break;
     default:
-        g_string_append_printf(key, "%c%d/%d", 'a' + g_test_rand_int_range(0, 3), g_test_rand_int_range(0, 900),
-                               g_test_rand_int_range(0, 4));
+        g_string_append_printf(key, "%c%d/%d", 'a' + g_test_rand_int_range(0, 3),
+                               g_test_rand_int_range(0, 900), g_test_rand_int_range(0, 4));
     }
 }
 
@@ -339,7 +340,8 @@ check_same(guint fail_percent, guint drop_percent, gboolean ignores_after)
         service_init(&service, run % KINDS, get_size(), (guint)g_test_rand_int_range(1, 40));
         service.ignores_after = ignores_after;
         g_autoptr(GPtrArray) wanted = list_serially(&service, &serial);
-        reader_init(&reader, &service, (guint)g_test_rand_int_range(1, 65), (guint)g_test_rand_int_range(1, 13));
+        reader_init(&reader, &service, (guint)g_test_rand_int_range(1, 65),
+                    (guint)g_test_rand_int_range(1, 13));
         reader.fail_percent = fail_percent;
         reader.drop_percent = drop_percent;
         read_all(&reader);
