@@ -82,7 +82,7 @@ listing_unref(Listing *listing)
     g_ptr_array_unref(listing->added);
     g_hash_table_unref(listing->changes);
     entry_facts_clear(&listing->marker);
-    g_clear_pointer(&listing->scan, list_scan_free);
+    g_clear_pointer(&listing->scan, listing_scan_free);
     g_free(listing);
 }
 

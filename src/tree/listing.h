@@ -35,7 +35,7 @@ struct Listing {
     guint pages;
     gint64 started_us; /* 0: expired */
     gboolean complete;
-    ListScan *scan;      /* where its pages come from; NULL: from nowhere, or it is complete */
+    ListingScan *scan;   /* where its pages come from; NULL: from nowhere, or it is complete */
     gboolean settling;   /* somebody asks about what listing_get_unsettled() gave */
     gboolean unreleased; /* the last page's entries have not got their names yet */
     guint readers;       /* open directories that read it */

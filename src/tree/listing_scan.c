@@ -9,8 +9,8 @@
 /* A segment with this much left is worth halving. */
 #define HALVED_PAGES 5.0
 
-struct ListSegment {
-    ListSegment *next;
+struct ListingSegment {
+    ListingSegment *next;
     char *after;       /* has the keys behind this one; NULL from the start */
     char *token;       /* where its next page starts; NULL: behind `after` */
     char *last;        /* greatest key received, NULL none */
@@ -24,16 +24,16 @@ struct ListSegment {
     gboolean taken_end;
 };
 
-struct ListScan {
-    ListSegment *first;
+struct ListingScan {
+    ListingSegment *first;
     guint held, running, full_pages, splits;
     gboolean can_split, stalled, told_last;
 };
 
-static ListSegment *
+static ListingSegment *
 segment_new(const char *after, KeySample *sample)
 {
-    ListSegment *segment = g_new0(ListSegment, 1);
+    ListingSegment *segment = g_new0(ListingSegment, 1);
     segment->after = g_strdup(after);
     segment->sample = sample != NULL ? key_sample_ref(sample) : NULL;
     g_queue_init(&segment->pages);
@@ -48,7 +48,7 @@ page_free(gpointer data)
 }
 
 static void
-segment_free(ListSegment *segment)
+segment_free(ListingSegment *segment)
 {
     g_queue_clear_full(&segment->pages, page_free);
     g_clear_pointer(&segment->sample, key_sample_unref);
@@ -60,20 +60,20 @@ segment_free(ListSegment *segment)
     g_free(segment);
 }
 
-ListScan *
-list_scan_new(gboolean can_split)
+ListingScan *
+listing_scan_new(gboolean can_split)
 {
-    ListScan *scan = g_new0(ListScan, 1);
+    ListingScan *scan = g_new0(ListingScan, 1);
     scan->can_split = can_split;
     scan->first = segment_new(NULL, NULL);
     return scan;
 }
 
 void
-list_scan_free(ListScan *scan)
+listing_scan_free(ListingScan *scan)
 {
     while (scan->first != NULL) {
-        ListSegment *segment = scan->first;
+        ListingSegment *segment = scan->first;
         scan->first = segment->next;
         segment_free(segment);
     }
@@ -81,13 +81,13 @@ list_scan_free(ListScan *scan)
 }
 
 guint
-list_scan_get_held(const ListScan *scan)
+listing_scan_get_held(const ListingScan *scan)
 {
     return scan->held;
 }
 
 guint
-list_scan_get_running(const ListScan *scan)
+listing_scan_get_running(const ListingScan *scan)
 {
     return scan->running;
 }
@@ -102,47 +102,47 @@ set_text(char **to, const char *text)
 
 /* Its pages reach to where the next segment begins. */
 static gboolean
-has_crossed(const ListSegment *segment)
+has_crossed(const ListingSegment *segment)
 {
     return segment->next != NULL && segment->last != NULL && strcmp(segment->last, segment->next->after) >= 0;
 }
 
 static gboolean
-wants_page(const ListSegment *segment)
+wants_page(const ListingSegment *segment)
 {
     return !segment->fetching && !segment->ended && !has_crossed(segment);
 }
 
-static ListSegment *
-start(ListScan *scan, ListSegment *segment)
+static ListingSegment *
+start(ListingScan *scan, ListingSegment *segment)
 {
     segment->fetching = TRUE;
     scan->running++;
     return segment;
 }
 
-ListSegment *
-list_scan_plan_front(ListScan *scan)
+ListingSegment *
+listing_scan_plan_front(ListingScan *scan)
 {
-    ListSegment *front = scan->first;
+    ListingSegment *front = scan->first;
     return front->pages.length == 0 && wants_page(front) ? start(scan, front) : NULL;
 }
 
 static const char *
-get_reached(const ListSegment *segment)
+get_reached(const ListingSegment *segment)
 {
     return segment->last != NULL ? segment->last : segment->after;
 }
 
 /* A new segment between this one and the next, NULL when there is no good place. */
-static ListSegment *
-split(ListScan *scan, ListSegment *segment, double pages)
+static ListingSegment *
+split(ListingScan *scan, ListingSegment *segment, double pages)
 {
     const char *reached = get_reached(segment);
     g_autofree char *after = key_sample_ahead(segment->sample, reached, pages + (segment->fetching ? 1 : 0));
     if (after == NULL || (segment->next != NULL && strcmp(after, segment->next->after) >= 0))
         return NULL;
-    ListSegment *behind = segment_new(after, segment->sample);
+    ListingSegment *behind = segment_new(after, segment->sample);
     behind->next = segment->next;
     segment->next = behind;
     scan->splits++;
@@ -150,7 +150,7 @@ split(ListScan *scan, ListSegment *segment, double pages)
 }
 
 static double
-get_left(const ListSegment *segment)
+get_left(const ListingSegment *segment)
 {
     if (segment->ended || segment->sample == NULL || get_reached(segment) == NULL || has_crossed(segment))
         return 0;
@@ -160,12 +160,12 @@ get_left(const ListSegment *segment)
 }
 
 /* The longest segment of known length is halved, else another one is begun at the end. */
-static ListSegment *
-plan_split(ListScan *scan)
+static ListingSegment *
+plan_split(ListingScan *scan)
 {
-    ListSegment *longest = NULL, *last = scan->first;
+    ListingSegment *longest = NULL, *last = scan->first;
     double most = HALVED_PAGES;
-    for (ListSegment *at = scan->first; at != NULL; at = at->next) {
+    for (ListingSegment *at = scan->first; at != NULL; at = at->next) {
         double left = get_left(at);
         if (at->next != NULL && left >= most) {
             longest = at;
@@ -178,10 +178,10 @@ plan_split(ListScan *scan)
     return get_left(last) > 0 ? split(scan, last, SEGMENT_PAGES) : NULL;
 }
 
-ListSegment *
-list_scan_plan(ListScan *scan, guint window, guint lanes)
+ListingSegment *
+listing_scan_plan(ListingScan *scan, guint window, guint lanes)
 {
-    ListSegment *front = scan->first;
+    ListingSegment *front = scan->first;
     if (scan->stalled || scan->running >= lanes || window == 0)
         return NULL;
     /* Whatever else fills the window, the reader's next page comes first. */
@@ -189,7 +189,7 @@ list_scan_plan(ListScan *scan, guint window, guint lanes)
         return start(scan, front);
     if (scan->held + scan->running >= window)
         return NULL;
-    for (ListSegment *at = scan->first; at != NULL; at = at->next)
+    for (ListingSegment *at = scan->first; at != NULL; at = at->next)
         if (wants_page(at))
             return start(scan, at);
     /* One at the first full page, then as many as the bound in the header allows. */
@@ -198,14 +198,14 @@ list_scan_plan(ListScan *scan, guint window, guint lanes)
 }
 
 void
-list_segment_get_start(const ListSegment *segment, char **out_after, char **out_token)
+listing_scan_get_start(const ListingSegment *segment, char **out_after, char **out_token)
 {
     *out_after = g_strdup(segment->after);
     *out_token = g_strdup(segment->token);
 }
 
 static void
-unlink_segment(ListScan *scan, ListSegment *before, ListSegment *segment)
+unlink_segment(ListingScan *scan, ListingSegment *before, ListingSegment *segment)
 {
     before->next = segment->next;
     scan->held -= segment->pages.length;
@@ -213,14 +213,14 @@ unlink_segment(ListScan *scan, ListSegment *before, ListSegment *segment)
 }
 
 gboolean
-list_scan_fail(ListScan *scan, ListSegment *segment)
+listing_scan_fail(ListingScan *scan, ListingSegment *segment)
 {
     segment->fetching = FALSE;
     scan->running--;
     scan->stalled = TRUE;
     if (segment->proven || segment == scan->first)
         return FALSE;
-    ListSegment *before = scan->first;
+    ListingSegment *before = scan->first;
     while (before->next != segment)
         before = before->next;
     unlink_segment(scan, before, segment);
@@ -248,10 +248,10 @@ begins_behind(const ListPage *page, const char *after)
 }
 
 void
-list_scan_deliver(ListScan *scan, ListSegment *segment, ListPage *page, KeySample *sample)
+listing_scan_deliver(ListingScan *scan, ListingSegment *segment, ListPage *page, KeySample *sample)
 {
     if (!segment->proven && segment->after != NULL && !begins_behind(page, segment->after)) {
-        list_scan_fail(scan, segment);
+        listing_scan_fail(scan, segment);
         return;
     }
     segment->fetching = scan->stalled = FALSE;
@@ -289,7 +289,7 @@ trim(ListPage *page, const char *after)
 
 /* All of it was taken. What follows must have proven itself: else its keys come back to this one. */
 static gboolean
-is_over(const ListSegment *segment)
+is_over(const ListingSegment *segment)
 {
     if (segment->pages.length > 0 || segment->fetching || (segment->next != NULL && !segment->next->proven))
         return FALSE;
@@ -298,13 +298,13 @@ is_over(const ListSegment *segment)
 
 /* Only the newest page can reach over the boundary. */
 static gboolean
-is_ready(const ListSegment *front)
+is_ready(const ListingSegment *front)
 {
     return front->pages.length > 1 || !has_crossed(front) || front->next->proven;
 }
 
 static void
-take_page(ListScan *scan, ListSegment *front, ListPage *out)
+take_page(ListingScan *scan, ListingSegment *front, ListPage *out)
 {
     g_autofree ListPage *page = g_queue_pop_head(&front->pages);
     scan->held--;
@@ -319,14 +319,14 @@ take_page(ListScan *scan, ListSegment *front, ListPage *out)
 }
 
 gboolean
-list_scan_take(ListScan *scan, ListPage *out, gboolean *out_last)
+listing_scan_take(ListingScan *scan, ListPage *out, gboolean *out_last)
 {
     while (is_over(scan->first) && scan->first->next != NULL) {
-        ListSegment *over = scan->first;
+        ListingSegment *over = scan->first;
         scan->first = over->next;
         segment_free(over);
     }
-    ListSegment *front = scan->first;
+    ListingSegment *front = scan->first;
     gboolean has_page = front->pages.length > 0 && is_ready(front);
     if (has_page)
         take_page(scan, front, out);
@@ -338,9 +338,9 @@ list_scan_take(ListScan *scan, ListPage *out, gboolean *out_last)
 }
 
 void
-list_scan_drop_pages(ListScan *scan)
+listing_scan_drop_pages(ListingScan *scan)
 {
-    for (ListSegment *at = scan->first; at != NULL; at = at->next) {
+    for (ListingSegment *at = scan->first; at != NULL; at = at->next) {
         if (at->fetching || at->pages.length == 0)
             continue;
         scan->held -= at->pages.length;

@@ -307,8 +307,8 @@ plan_locked(Tree *tree, Node *parent, const char *name, LookDepth depth, LookPla
                       listing_lookup(listing, name, &facts) == LISTING_PRESENT;
     gboolean young = listing != NULL && objects_get_fresh_listing(parent, now_us) == listing;
     plan->should_wait =
-        (listed && facts->flags & FACT_ASKING) ||
-        (young && listing->pages == 0 && listing->scan != NULL && list_scan_get_running(listing->scan) > 0);
+        (listed && facts->flags & FACT_ASKING) || (young && listing->pages == 0 && listing->scan != NULL &&
+                                                   listing_scan_get_running(listing->scan) > 0);
     if (plan->should_wait)
         return TRUE;
     if (!node_place_init(&plan->place, parent, name, error))

@@ -45,7 +45,7 @@ static Listing *
 start_listing_locked(Tree *tree, Node *directory, gboolean can_split, gint64 now_us) REQUIRES(tree->lock)
 {
     Listing *listing = listing_new(directory->folder, names_of(directory), now_us);
-    listing->scan = list_scan_new(can_split);
+    listing->scan = listing_scan_new(can_split);
     GHashTableIter iter;
     gpointer key;
     g_hash_table_iter_init(&iter, tree->open_nodes);
@@ -83,14 +83,14 @@ typedef struct {
     Node *node;       /* a reference */
     Listing *listing; /* a reference */
     Storage *storage;
-    ListSegment *segment;
+    ListingSegment *segment;
     char *container, *prefix, *after, *token;
     ListPage page;
     KeySample *sample;
 } PageRequest;
 
 static PageRequest *
-new_request_locked(Tree *tree, Node *node, Listing *listing, ListSegment *segment) REQUIRES(tree->lock)
+new_request_locked(Tree *tree, Node *node, Listing *listing, ListingSegment *segment) REQUIRES(tree->lock)
 {
     PageRequest *request = g_new0(PageRequest, 1);
     request->tree = tree;
@@ -100,7 +100,7 @@ new_request_locked(Tree *tree, Node *node, Listing *listing, ListSegment *segmen
     request->segment = segment;
     request->container = g_strdup(node_get_container_node(node)->name);
     request->prefix = node_make_prefix(node);
-    list_segment_get_start(segment, &request->after, &request->token);
+    listing_scan_get_start(segment, &request->after, &request->token);
     list_page_init(&request->page);
     return request;
 }
@@ -148,9 +148,9 @@ fetch(PageRequest *request, Call *call, GError **error)
     gboolean ok = list_page(request, call, &failure);
     lock_acquire(&tree->lock);
     if (ok)
-        list_scan_deliver(listing->scan, request->segment, &request->page, request->sample);
+        listing_scan_deliver(listing->scan, request->segment, &request->page, request->sample);
     else
-        ok = list_scan_fail(listing->scan, request->segment);
+        ok = listing_scan_fail(listing->scan, request->segment);
     if (!ok)
         listing->started_us = 0;
     tree_core_wake_locked(tree);
@@ -180,7 +180,7 @@ append_page_locked(Tree *tree, Node *node, Listing *listing) REQUIRES(tree->lock
     g_auto(ListPage) page;
     gboolean last = FALSE;
     list_page_init(&page);
-    if (!list_scan_take(listing->scan, &page, &last))
+    if (!listing_scan_take(listing->scan, &page, &last))
         return FALSE;
     AttributeDefaults defaults;
     tree_core_get_defaults(tree, &defaults);
@@ -252,9 +252,9 @@ plan_ahead_locked(Tree *tree, Node *node, Listing *listing) REQUIRES(tree->lock)
     guint ahead = (listing->entries->len - MIN(listing->read_entries, listing->entries->len)) / page_entries;
     Storage *storage = node_get_storage(node);
     guint lanes = CLAMP(storage_get_settings(storage)->maximum_requests / 2, 1, MAXIMUM_LANES);
-    ListSegment *segment;
+    ListingSegment *segment;
     while (ahead < window && !tree->closing &&
-           (segment = list_scan_plan(listing->scan, window - ahead, lanes)) != NULL) {
+           (segment = listing_scan_plan(listing->scan, window - ahead, lanes)) != NULL) {
         tree_core_begin_task_locked(tree);
         PageRequest *request = new_request_locked(tree, node, listing, segment);
         worker_pool_push(storage_get_lane(storage, STORAGE_LANE_TRANSFERS), run_ahead, request);
@@ -275,7 +275,7 @@ run_ahead(gpointer data)
     if (ok && request->listing->readers > 0)
         plan_ahead_locked(tree, request->node, request->listing);
     else if (ok)
-        list_scan_drop_pages(request->listing->scan);
+        listing_scan_drop_pages(request->listing->scan);
     lock_release(&tree->lock);
     if (!ok)
         log_debug("listing ahead: %s", ignored->message);
@@ -292,7 +292,7 @@ step_locked(Tree *tree, Call *call, Node *node, Listing *listing, GError **error
         return FALSE;
     if (listing->complete || listing->settled != settled)
         return TRUE;
-    ListSegment *segment = listing->settling ? NULL : list_scan_plan_front(listing->scan);
+    ListingSegment *segment = listing->settling ? NULL : listing_scan_plan_front(listing->scan);
     if (segment == NULL)
         return tree_core_wait_locked(tree, call, error);
     PageRequest *request = new_request_locked(tree, node, listing, segment);

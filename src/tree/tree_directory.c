@@ -31,7 +31,7 @@ detach_locked(Tree *tree, DirectoryHandle *handle) REQUIRES(tree->lock)
         tree->streams -= listing->window > 0;
         listing->window = listing->window_entries = listing->plan_entries = listing->read_entries = 0;
         if (listing->scan != NULL)
-            list_scan_drop_pages(listing->scan);
+            listing_scan_drop_pages(listing->scan);
     }
     listing_unref(listing);
 }

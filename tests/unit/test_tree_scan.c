@@ -108,8 +108,8 @@ list_serially(Service *service, guint *out_requests)
 /* A reader, what it has got so far, and the requests under way. */
 typedef struct {
     Service *service;
-    ListScan *scan;
-    GPtrArray *running; /* ListSegment */
+    ListingScan *scan;
+    GPtrArray *running; /* ListingSegment */
     GPtrArray *found;   /* char * */
     gboolean complete;
     guint window, lanes, fail_percent, drop_percent, change_percent, rounds;
@@ -123,7 +123,7 @@ take_all(Reader *reader)
     g_auto(ListPage) page;
     list_page_init(&page);
     gboolean last = FALSE;
-    while (list_scan_take(reader->scan, &page, &last)) {
+    while (listing_scan_take(reader->scan, &page, &last)) {
         g_assert_false(reader->complete);
         guint object = 0, prefix = 0;
         while (object < page.objects->len || prefix < page.prefixes->len) {
@@ -143,14 +143,14 @@ take_all(Reader *reader)
 static void
 plan(Reader *reader)
 {
-    ListSegment *segment = list_scan_plan_front(reader->scan);
+    ListingSegment *segment = listing_scan_plan_front(reader->scan);
     if (segment != NULL)
         g_ptr_array_add(reader->running, segment);
-    while ((segment = list_scan_plan(reader->scan, reader->window, reader->lanes)) != NULL)
+    while ((segment = listing_scan_plan(reader->scan, reader->window, reader->lanes)) != NULL)
         g_ptr_array_add(reader->running, segment);
-    g_assert_cmpuint(list_scan_get_running(reader->scan), ==, reader->running->len);
+    g_assert_cmpuint(listing_scan_get_running(reader->scan), ==, reader->running->len);
     g_assert_cmpuint(reader->running->len, <=, reader->lanes + 1);
-    reader->held_most = MAX(reader->held_most, list_scan_get_held(reader->scan));
+    reader->held_most = MAX(reader->held_most, listing_scan_get_held(reader->scan));
 }
 
 static gboolean
@@ -162,18 +162,18 @@ is_chance(guint percent)
 static void
 answer(Reader *reader, guint index)
 {
-    ListSegment *segment = g_ptr_array_remove_index(reader->running, index);
+    ListingSegment *segment = g_ptr_array_remove_index(reader->running, index);
     if (is_chance(reader->fail_percent)) {
-        list_scan_fail(reader->scan, segment);
+        listing_scan_fail(reader->scan, segment);
         return;
     }
     g_autofree char *after = NULL, *token = NULL;
     g_auto(ListPage) page;
     list_page_init(&page);
-    list_segment_get_start(segment, &after, &token);
+    listing_scan_get_start(segment, &after, &token);
     service_list(reader->service, token == NULL ? after : NULL, token, &page);
     g_autoptr(KeySample) sample = key_sample_new(&page, reader->service->prefix, reader->service->delimiter);
-    list_scan_deliver(reader->scan, segment, &page, sample);
+    listing_scan_deliver(reader->scan, segment, &page, sample);
 }
 
 /* A key comes or goes. */
@@ -207,7 +207,7 @@ static void
 reader_init(Reader *reader, Service *service, guint window, guint lanes)
 {
     *reader = (Reader){.service = service,
-                       .scan = list_scan_new(TRUE),
+                       .scan = listing_scan_new(TRUE),
                        .running = g_ptr_array_new(),
                        .found = g_ptr_array_new_with_free_func(g_free),
                        .window = window,
@@ -219,7 +219,7 @@ reader_init(Reader *reader, Service *service, guint window, guint lanes)
 static void
 reader_clear(Reader *reader)
 {
-    list_scan_free(reader->scan);
+    listing_scan_free(reader->scan);
     g_ptr_array_unref(reader->running);
     g_ptr_array_unref(reader->found);
     g_hash_table_unref(reader->made);
@@ -240,7 +240,7 @@ read_all(Reader *reader)
         if (is_chance(reader->change_percent))
             change(reader);
         if (is_chance(reader->drop_percent))
-            list_scan_drop_pages(reader->scan);
+            listing_scan_drop_pages(reader->scan);
     }
 }
 
