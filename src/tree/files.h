@@ -18,6 +18,9 @@ gboolean files_stat(Tree *tree, Call *call, Node *node, FileHandle *handle, stru
                     gint64 *out_valid_us, GError **error);
 gboolean files_set_attributes(Tree *tree, Call *call, Node *node, FileHandle *handle, unsigned valid,
                               const struct stat *attributes, const struct timespec times[2], GError **error);
+/* A descriptor of an open file whose Node has one of these flags, which say that its name is gone: for what
+ * the kernel asks without a handle, fstat(2), fchmod(2). The caller closes it; -1: there is none. */
+int files_dup_nameless(Tree *tree, Node *node, guint flags);
 gboolean files_take(Tree *tree, Node *node, Listing *listing, const char *name, TreeEntry *out);
 
 /* files_list.c */

@@ -34,16 +34,49 @@ add_handle_locked(Node *node, FileHandle *handle)
     return handle;
 }
 
+/* The file that has no name any more, once more: through /proc/self/fd, for example. */
+static gboolean
+open_nameless(int open_fd, int flags, int *out_fd, GError **error)
+{
+    char path[32];
+    g_snprintf(path, sizeof path, "/proc/self/fd/%d", open_fd);
+    int fd = open(path, (flags & (O_ACCMODE | O_TRUNC | O_SYNC | O_DSYNC | O_NOATIME)) | O_CLOEXEC);
+    close(open_fd);
+    if (fd < 0)
+        return error_set_errno(error, errno, "open");
+    *out_fd = fd;
+    return TRUE;
+}
+
+static gboolean
+open_node(Tree *tree, Node *node, int flags, int *out_fd, GError **error)
+{
+    g_auto(FilesPlace) place = {0};
+    /* One that was replaced is refused, so that the kernel looks its path up again; an unlinked one has none.
+     */
+    int nameless = files_dup_nameless(tree, node, NODE_UNLINKED);
+    if (nameless >= 0)
+        return open_nameless(nameless, flags, out_fd, error);
+    return files_place_of(tree, &place, node, error) &&
+           open_place(&place, flags & ~(O_CREAT | O_EXCL), 0, out_fd, error);
+}
+
+/* FALSE: the name has come to be another file's, which is another Node. */
+static gboolean
+take_open_locked(Tree *tree, Node *node, const struct stat *attributes) REQUIRES(tree->lock)
+{
+    return node->flags & NODE_DETACHED ||
+           files_apply_locked(tree, node->parent, node->name, attributes) == node;
+}
+
 gboolean
 files_open(Tree *tree, Call *call, Node *node, int flags, FileHandle **out_handle, gboolean *out_keep_cache,
            GError **error)
 {
-    g_auto(FilesPlace) place = {0};
     struct stat attributes;
     int fd = -1;
     if ((wants_write(flags) && !tree_core_check_writable(tree, node, error)) ||
-        !files_place_of(tree, &place, node, error) ||
-        !open_place(&place, flags & ~(O_CREAT | O_EXCL), 0, &fd, error))
+        !open_node(tree, node, flags, &fd, error))
         return FALSE;
     if (fstat(fd, &attributes) != 0) {
         error_set_errno(error, errno, "fstat");
@@ -51,13 +84,18 @@ files_open(Tree *tree, Call *call, Node *node, int flags, FileHandle **out_handl
         return FALSE;
     }
     lock_acquire(&tree->lock);
-    Node *known =
-        node->flags & NODE_DETACHED ? NULL : files_apply_locked(tree, node->parent, node->name, &attributes);
-    *out_keep_cache = known == node && node->flags & NODE_PAGES;
-    node->flags |= NODE_PAGES;
-    *out_handle = add_handle_locked(node, local_handle_new(place.place.storage, fd, flags));
+    gboolean ok = take_open_locked(tree, node, &attributes);
+    if (ok) {
+        *out_keep_cache = (node->flags & NODE_PAGES) != 0;
+        node->flags |= NODE_PAGES;
+        *out_handle = add_handle_locked(node, local_handle_new(node_get_storage(node), fd, flags));
+    }
     lock_release(&tree->lock);
-    return TRUE;
+    tree_core_flush(tree);
+    if (ok)
+        return TRUE;
+    close(fd);
+    return tree_core_fail(tree, node, ERROR_NOT_FOUND, "was replaced", error);
 }
 
 /* A file belongs to who made it, where we may give it away. */

@@ -111,7 +111,7 @@ files_apply_locked(Tree *tree, Node *parent, const char *name, const struct stat
     Node *node = tree_core_find_locked(tree, parent, name);
     if (node != NULL && (node->kind != kind_of(attributes->st_mode) || was_replaced(node, attributes))) {
         tree_core_announce_entry_locked(tree, parent, name);
-        tree_core_detach_locked(tree, node, NODE_UNLINKED);
+        tree_core_detach_locked(tree, node, 0);
         node = NULL;
     }
     if (node == NULL)
@@ -185,14 +185,12 @@ files_stat_ready(Tree *tree, Node *node, FileHandle *handle, struct stat *out, g
     return FALSE;
 }
 
-/* A descriptor of a file whose name is gone, for what the kernel asks without a handle: fstat(2), fchmod(2).
- * The caller closes it; -1 where the name still leads there. */
-static int
-dup_nameless(Tree *tree, Node *node)
+int
+files_dup_nameless(Tree *tree, Node *node, guint flags)
 {
     int fd = -1;
     lock_acquire(&tree->lock);
-    if (node->kind == NODE_FILE && node->flags & NODE_DETACHED && node->handles != NULL)
+    if (node->kind == NODE_FILE && node->flags & flags && node->handles != NULL)
         fd = fcntl(((FileHandle *)node->handles->data)->fd, F_DUPFD_CLOEXEC, 0);
     lock_release(&tree->lock);
     return fd;
@@ -208,7 +206,7 @@ static gboolean
 stat_by_name(Tree *tree, Node *node, struct stat *out, GError **error)
 {
     g_auto(FilesPlace) place = {0};
-    int fd = dup_nameless(tree, node);
+    int fd = files_dup_nameless(tree, node, NODE_DETACHED);
     if (fd < 0)
         return files_place_of(tree, &place, node, error) &&
                place.files->stat_file(place.instance, place.place.container, place.place.key, out, error);
@@ -261,7 +259,7 @@ files_set_attributes(Tree *tree, Call *call, Node *node, FileHandle *handle, uns
         return FALSE;
     if (handle != NULL)
         return set_open(handle->fd, valid, attributes, times, error);
-    int fd = dup_nameless(tree, node);
+    int fd = files_dup_nameless(tree, node, NODE_DETACHED);
     if (fd < 0)
         return files_place_of(tree, &place, node, error) &&
                place.files->set_attributes(place.instance, place.place.container, place.place.key, valid,
