@@ -35,7 +35,7 @@ _storagefs() {
     -c) compopt -o filenames && _storagefs_complete -f -- "$current" && return ;;
     --accept-moved) return ;;
     -o)
-        _storagefs_complete -W 'ro allow_other default_permissions uid= gid= umask= nosuid nodev noexec' -- "$current"
+        _storagefs_complete -W 'ro allow_other default_permissions uid= gid= umask= nosuid nodev noexec nopassthrough' -- "$current"
         return
         ;;
     esac

@@ -92,6 +92,7 @@ make_front(Daemon *daemon, GError **error)
                           .nosuid = options->nosuid,
                           .nodev = options->nodev,
                           .noexec = options->noexec,
+                          .passthrough = daemon->settings->passthrough && !options->no_passthrough,
                           .reload = reload,
                           .reload_data = daemon};
     daemon->front = front_new(daemon->set, daemon->store, daemon->tree, &front, error);

@@ -19,8 +19,8 @@ static const char *const ignored_words[] = {
 };
 
 static const char *const known_words[] = {
-    "ro",    "rw",     "allow_other", "default_permissions", "uid", "gid", "umask", "nosuid",
-    "nodev", "noexec", NULL,
+    "ro",     "rw",    "allow_other", "default_permissions", "uid", "gid", "umask",
+    "nosuid", "nodev", "noexec",      "nopassthrough",       NULL,
 };
 
 void
@@ -43,9 +43,13 @@ set_flag(CliOptions *options, const char *word)
         const char *word;
         gboolean *flag;
     } flags[] = {
-        {"ro", &options->read_only},  {"allow_other", &options->allow_other},
-        {"nosuid", &options->nosuid}, {"default_permissions", &options->default_permissions},
-        {"nodev", &options->nodev},   {"noexec", &options->noexec},
+        {"ro", &options->read_only},
+        {"allow_other", &options->allow_other},
+        {"nosuid", &options->nosuid},
+        {"default_permissions", &options->default_permissions},
+        {"nodev", &options->nodev},
+        {"noexec", &options->noexec},
+        {"nopassthrough", &options->no_passthrough},
     };
     for (guint i = 0; i < G_N_ELEMENTS(flags); i++) {
         if (strcmp(word, flags[i].word) != 0)

@@ -9,6 +9,7 @@
 typedef struct {
     gboolean read_only, allow_other, default_permissions;
     gboolean nosuid, nodev, noexec;
+    gboolean no_passthrough;
     uid_t uid;
     gid_t gid;
     mode_t umask;

@@ -57,6 +57,11 @@ print_status(JsonObject *status)
     JsonArray *storages = json_object_get_array_member(status, "storages");
     for (guint i = 0; i < json_array_get_length(storages); i++)
         print_storage(json_array_get_object_element(storages, i), default_name);
+    JsonObject *paths = json_object_get_object_member(status, "fast_paths");
+    if (json_object_get_boolean_member_with_default(paths, "passthrough", FALSE))
+        printf("\npassthrough on");
+    else
+        printf("\npassthrough off: %s", text_of(paths, "passthrough_off_because"));
     JsonObject *memory = json_object_get_object_member(status, "memory");
     g_autofree char *used = g_format_size_full((guint64)json_object_get_int_member(memory, "used_bytes"),
                                                G_FORMAT_SIZE_IEC_UNITS);

@@ -18,6 +18,7 @@ typedef struct {
     const char *mount_point; /* absolute */
     const char *source;      /* the configuration's path; first column of /proc/mounts */
     gboolean read_only, allow_other, default_permissions, nosuid, nodev, noexec;
+    gboolean passthrough; /* where it can be had */
     /* Re-reads the configuration into the set; run by a write to .control/reload. */
     gboolean (*reload)(gpointer data, GError **error);
     gpointer reload_data;

@@ -1,5 +1,7 @@
 #include "src/front/front_handles.h"
 
+#include "src/front/front_passthrough.h"
+
 void
 front_handles_init(Front *front)
 {
@@ -41,6 +43,7 @@ void
 front_handles_release(Front *front, Call *call, Node *node, FileHandle *handle)
 {
     forget(front, handle);
+    front_passthrough_leave(front, node, handle);
     tree_release(front->tree, call, node, handle);
     tree_node_unref(front->tree, node);
 }

@@ -6,7 +6,7 @@
 #include "src/front/front_internal.h"
 
 void front_handles_init(Front *front);
-/* node is referenced while the handle is open. */
+/* node is referenced while the handle is open. front_passthrough_join() comes first. */
 void front_handles_add(Front *front, Node *node, FileHandle *handle);
 /* Closes the handle (tree_release). */
 void front_handles_release(Front *front, Call *call, Node *node, FileHandle *handle);

@@ -9,6 +9,7 @@
 
 typedef struct FrontNotify FrontNotify;
 typedef struct FrontInterrupt FrontInterrupt;
+typedef struct FrontPassthrough FrontPassthrough;
 
 struct Front {
     struct fuse_session *session;
@@ -18,6 +19,7 @@ struct Front {
     FrontOptions options; /* strings owned */
     FrontNotify *notify;
     FrontInterrupt *interrupt;
+    FrontPassthrough *passthrough;
     Lock reads_lock;
     GHashTable *reads; /* FrontJobs of the reads that run on lanes, see front_job.h */
     Lock handles_lock;
@@ -27,6 +29,7 @@ struct Front {
     guint64 errors;      /* atomic: failures logged at level error or warning */
     guint64 failed_by_code[ERROR_CODE_COUNT]; /* atomic */
     int readdirplus, large_read_ahead;        /* atomic: fast paths in force, for status */
+    gboolean takes_privileges; /* set-user-id bits are ours to take off, not the kernel's: see front_node.c */
 };
 
 /* Inode numbers below this are the control directory's and the root's; all others are Node addresses. */

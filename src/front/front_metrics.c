@@ -1,5 +1,7 @@
 #include "src/front/front_metrics.h"
 
+#include "src/front/front_passthrough.h"
+
 static void
 metric(GString *out, const char *name, const char *type, const char *help, guint64 value)
 {
@@ -127,6 +129,10 @@ front_metrics_text(Front *front)
            store.publication_failures);
     metric(out, "block_hits_total", "counter", "Reads answered from memory.", store.block_hits);
     metric(out, "block_misses_total", "counter", "Reads that asked the storage.", store.block_misses);
+    PassthroughStatistics passthrough;
+    front_passthrough_get_statistics(front->passthrough, &passthrough);
+    metric(out, "passthrough_opens_total", "counter", "Opens whose bytes the kernel reads and writes itself.",
+           passthrough.opens);
     metric(out, "errors_total", "counter", "Failures logged as errors.",
            __atomic_load_n(&front->errors, __ATOMIC_RELAXED));
     append_disk_cache_metrics(out, front);

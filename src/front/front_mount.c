@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <mntent.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -86,4 +87,47 @@ front_mount_raise_read_ahead(const char *mount_point, guint kibibytes)
     gboolean written = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
     close(fd);
     return written;
+}
+
+static gboolean
+mount_device(const FrontOptions *options, int device)
+{
+    unsigned long flags = MS_NOSUID | MS_NODEV; /* as libfuse has it; suid and dev are not offered */
+    struct stat attributes;
+    if (stat(options->mount_point, &attributes) != 0)
+        return FALSE;
+    if (options->read_only)
+        flags |= MS_RDONLY;
+    if (options->noexec)
+        flags |= MS_NOEXEC;
+    g_autofree char *data =
+        g_strdup_printf("fd=%d,rootmode=%o,user_id=%u,group_id=%u%s%s", device, attributes.st_mode & S_IFMT,
+                        (guint)getuid(), (guint)getgid(), options->allow_other ? ",allow_other" : "",
+                        options->default_permissions ? ",default_permissions" : "");
+    return mount(options->source, options->mount_point, "fuse.storagefs", flags, data) == 0;
+}
+
+int
+front_mount_open_device(const FrontOptions *options)
+{
+    int device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+    if (device < 0 || mount_device(options, device))
+        return device;
+    close(device);
+    return -1;
+}
+
+/* An answer of POLLERR is the device's of a mount that is gone: another one may be there by now. */
+void
+front_mount_end(const char *mount_point, int device)
+{
+    struct pollfd state = {.fd = device};
+    gboolean is_gone = poll(&state, 1, 0) == 1 && (state.revents & POLLERR) != 0;
+    int nowhere = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (nowhere >= 0) {
+        dup3(nowhere, device, O_CLOEXEC);
+        close(nowhere);
+    }
+    if (!is_gone)
+        umount2(mount_point, MNT_DETACH);
 }

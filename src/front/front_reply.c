@@ -2,6 +2,7 @@
 
 #include "src/base/log.h"
 #include "src/front/front_handles.h"
+#include "src/front/front_passthrough.h"
 
 #include <errno.h>
 
@@ -73,7 +74,7 @@ entry_param(Front *front, const TreeEntry *entry)
     return (struct fuse_entry_param){
         .ino = front_inode_of(front, entry->node),
         .attr = entry->stat,
-        .attr_timeout = seconds(entry->attributes_valid_us),
+        .attr_timeout = seconds(front_passthrough_limit_us(front, entry->node, entry->attributes_valid_us)),
         .entry_timeout = seconds(entry->entry_valid_us),
     };
 }
@@ -117,6 +118,14 @@ front_reply_text(fuse_req_t request, const char *target)
     fuse_reply_readlink(request, target);
 }
 
+/* One that the kernel was never to have. */
+static void
+close_handle(Front *front, Node *node, FileHandle *handle)
+{
+    g_autoptr(Call) call = tree_new_call(front->tree, node);
+    tree_release(front->tree, call, node, handle);
+}
+
 static void
 release_handle(Front *front, Node *node, FileHandle *handle)
 {
@@ -129,6 +138,12 @@ front_reply_open(fuse_req_t request, Node *node, FileHandle *handle, struct fuse
 {
     Front *front = front_of(request);
     info->fh = (guint64)(gsize)handle;
+    int errnum = front_passthrough_join(front, node, handle, info);
+    if (errnum != 0) {
+        close_handle(front, node, handle);
+        fuse_reply_err(request, errnum);
+        return;
+    }
     front_handles_add(front, node, handle);
     if (fuse_reply_open(request, info) == -ENOENT)
         release_handle(front, node, handle);
@@ -140,6 +155,13 @@ front_reply_create(fuse_req_t request, const TreeEntry *entry, FileHandle *handl
 {
     Front *front = front_of(request);
     info->fh = (guint64)(gsize)handle;
+    int errnum = front_passthrough_join(front, entry->node, handle, info);
+    if (errnum != 0) {
+        close_handle(front, entry->node, handle);
+        tree_forget(front->tree, entry->node, 1);
+        fuse_reply_err(request, errnum);
+        return;
+    }
     struct fuse_entry_param param = entry_param(front, entry);
     front_handles_add(front, entry->node, handle);
     if (fuse_reply_create(request, &param, info) == -ENOENT) {

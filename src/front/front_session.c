@@ -4,6 +4,7 @@
 #include "src/front/front_job.h"
 #include "src/front/front_mount.h"
 #include "src/front/front_notify.h"
+#include "src/front/front_passthrough.h"
 
 #include "src/base/log.h"
 
@@ -69,6 +70,7 @@ front_init(void *data, struct fuse_conn_info *connection)
     connection->congestion_threshold = BACKGROUND_MAX * 3 / 4;
     connection->time_gran = 1;
     front->readdirplus = is_wanted(connection, FUSE_CAP_READDIRPLUS);
+    front_passthrough_negotiate(front, connection);
 }
 
 static const struct fuse_lowlevel_ops operations = {
@@ -157,7 +159,8 @@ mount_session(Front *front, GError **error)
         return FALSE;
     front->session = make_session(front);
     errno = 0;
-    if (front->session != NULL && fuse_session_mount(front->session, mount_point) == 0)
+    if (front->session != NULL &&
+        (front_passthrough_mount(front) || fuse_session_mount(front->session, mount_point) == 0))
         return TRUE;
     if (front->session != NULL)
         fuse_session_destroy(front->session);
@@ -166,6 +169,13 @@ mount_session(Front *front, GError **error)
                 "cannot mount at %s%s%s: %s", mount_point, errno != 0 ? ": " : "",
                 errno != 0 ? g_strerror(errno) : "", mount_hint(&front->options));
     return FALSE;
+}
+
+static void
+unmount_session(Front *front)
+{
+    if (!front_passthrough_unmount(front))
+        fuse_session_unmount(front->session);
 }
 
 Front *
@@ -180,6 +190,7 @@ front_new(StorageSet *set, ObjectStore *store, Tree *tree, const FrontOptions *o
     front->options.source = g_strdup(options->source);
     front_handles_init(front);
     front_job_init(front);
+    front->passthrough = front_passthrough_new(options->passthrough);
     front->started_us = g_get_monotonic_time();
     if (!mount_session(front, error)) {
         front_free(front);
@@ -227,7 +238,7 @@ front_run(Front *front, GError **error)
     int result = fuse_session_loop_mt(front->session, config);
     let_signals_in(FALSE);
     fuse_loop_cfg_destroy(config);
-    fuse_session_unmount(front->session);
+    unmount_session(front);
     g_thread_join(helper);
     fuse_remove_signal_handlers(front->session);
     if (result < 0)
@@ -253,12 +264,13 @@ front_free(Front *front)
         front_handles_release_all(front);
         tree_set_observer(front->tree, NULL);
         front_notify_free(front->notify);
-        fuse_session_unmount(front->session);
+        unmount_session(front);
         fuse_session_destroy(front->session);
         front_interrupt_free(front->interrupt);
     }
     front_handles_clear(front);
     front_job_clear(front);
+    front_passthrough_free(front->passthrough);
     g_free((char *)front->options.mount_point);
     g_free((char *)front->options.source);
     g_free(front);

@@ -1,6 +1,7 @@
 #include "src/front/front_status.h"
 
 #include "src/base/log.h"
+#include "src/front/front_passthrough.h"
 
 #include <json-glib/json-glib.h>
 #include <unistd.h>
@@ -204,6 +205,18 @@ add_errors(JsonBuilder *json, Front *front)
 }
 
 static void
+add_passthrough(JsonBuilder *json, FrontPassthrough *passthrough)
+{
+    const char *reason = front_passthrough_get_reason(passthrough);
+    PassthroughStatistics statistics;
+    front_passthrough_get_statistics(passthrough, &statistics);
+    add_boolean(json, "passthrough", reason == NULL);
+    add_string(json, "passthrough_off_because", reason);
+    add_integer(json, "passthrough_opens", statistics.opens);
+    add_integer(json, "passthrough_refusals", statistics.refusals);
+}
+
+static void
 add_header(JsonBuilder *json, Front *front)
 {
     g_autofree char *default_name = storage_set_get_default_name(front->set);
@@ -218,7 +231,7 @@ add_header(JsonBuilder *json, Front *front)
     add_boolean(json, "readdirplus", front->readdirplus);
     add_boolean(json, "keep_cache", TRUE);
     add_boolean(json, "large_read_ahead", g_atomic_int_get(&front->large_read_ahead));
-    add_boolean(json, "passthrough", FALSE);
+    add_passthrough(json, front->passthrough);
     json_builder_end_object(json);
 }
 

@@ -47,13 +47,21 @@ typedef struct {
     void (*close)(FileHandle *handle, Call *call);
     /* TRUE when flush and close have nothing to wait for. */
     gboolean (*is_idle)(FileHandle *handle);
+    /* A regular file whose bytes are the handle's bytes, all of them, at the same offsets, until the last
+     * handle of its Node is closed: the kernel may read it, write it (when the handle may) and map it without
+     * asking. Borrowed, -1: none, as NULL. A sparse file whose holes are no zeros is none, neither is one
+     * whose writes must be seen. All handles open at one time on one Node offer the same file, or none does:
+     * one that differs is answered with ESTALE, so that the kernel looks its name up again and finds another
+     * Node.
+     */
+    int (*get_backing_fd)(FileHandle *handle);
 } FileHandleOperations;
 
 struct FileHandle {
     const FileHandleOperations *operations;
     Storage *storage; /* a reference; its lanes run the blocking operations */
     int flags;        /* open(2)'s */
-    int fd;           /* >= 0: the file itself, for in-place reads and writes and for passthrough; else -1 */
+    int fd;           /* >= 0: the file itself, for in-place reads and writes; else -1 */
 };
 
 /* A handle on an open descriptor of a local storage. Takes fd. */

@@ -141,6 +141,12 @@ handle_is_idle(FileHandle *handle)
     return FALSE;
 }
 
+static int
+handle_get_backing_fd(FileHandle *handle)
+{
+    return handle->fd;
+}
+
 static const FileHandleOperations OPERATIONS = {
     .read = handle_read,
     .read_ready = handle_read_ready,
@@ -154,6 +160,7 @@ static const FileHandleOperations OPERATIONS = {
     .copy_range = handle_copy_range,
     .close = handle_close,
     .is_idle = handle_is_idle,
+    .get_backing_fd = handle_get_backing_fd,
 };
 
 FileHandle *

@@ -269,6 +269,7 @@ read_global(Settings *settings, ConfigSection *section, GError **error)
     settings->memory_limit_bytes = config_section_get_integer(section, "memory_limit");
     settings->freshness_us = config_section_get_integer(section, "freshness");
     settings->timeout_us = config_section_get_integer(section, "timeout");
+    settings->passthrough = config_section_get_boolean(section, "passthrough");
     log_level_parse(config_section_get_string(section, "log_level"), &settings->log_level);
     settings->cache_size_bytes = config_section_get_integer(section, "cache_size");
     if (settings->cache_size_bytes == 0 || settings->cache_size_bytes >= MINIMUM_CACHE_BYTES)

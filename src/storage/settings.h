@@ -35,6 +35,7 @@ typedef struct {
     gint64 memory_limit_bytes;
     gint64 cache_size_bytes; /* 0: no disk cache */
     gint64 freshness_us, timeout_us;
+    gboolean passthrough;
     LogLevel log_level;
     GPtrArray *storages; /* StorageSettings *, in file order; may be empty */
 } Settings;

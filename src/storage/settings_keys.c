@@ -42,6 +42,12 @@ static const ConfigKey GLOBAL_KEYS[] = {
      .default_text = "0",
      .maximum = 1024 * TIB,
      .help = "bytes of the disk cache, which keeps what was read across restarts, 8M or more; 0: none"},
+    {.name = "passthrough",
+     .type = CONFIG_BOOLEAN,
+     .default_text = "yes",
+     .help =
+         "yes: the kernel itself reads and writes files of local storages where it can (Linux 6.9, root); "
+         "no: the daemon always does"},
     {.name = "log_level",
      .type = CONFIG_CHOICE,
      .default_text = "info",

@@ -20,11 +20,12 @@ test_words(void)
     CliOptions options;
     g_autoptr(GError) error = NULL;
     cli_options_init(&options);
-    g_assert_true(cli_options_parse(&options, "ro,allow_other,uid=12,gid=root,umask=077,nosuid,nodev,noexec",
-                                    FALSE, &error));
+    g_assert_true(cli_options_parse(
+        &options, "ro,allow_other,uid=12,gid=root,umask=077,nosuid,nodev,noexec,nopassthrough", FALSE,
+        &error));
     g_assert_no_error(error);
     g_assert_true(options.read_only && options.allow_other);
-    g_assert_true(options.nosuid && options.nodev && options.noexec);
+    g_assert_true(options.nosuid && options.nodev && options.noexec && options.no_passthrough);
     g_assert_cmpuint(options.uid, ==, 12);
     g_assert_cmpuint(options.gid, ==, 0);
     g_assert_cmpuint(options.umask, ==, 077);
