@@ -13,7 +13,7 @@ from harness.files import fails_with, random_bytes
 from harness.process import wait_until
 from harness.shared import box_of
 
-pytestmark = box_of("local", "local-folders")
+pytestmark = box_of("local", "local-folders", "local-served")
 
 
 def test_bytes_are_the_files_own(box):

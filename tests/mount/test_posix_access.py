@@ -136,3 +136,55 @@ def test_looking_writes_nothing(mount, ceph, bucket_of):
         assert sorted(os.listdir(path)) == ["file", "new"]
         made.close()
     assert {entry["Key"] for entry in ceph.client().list_objects_v2(Bucket=bucket)["Contents"]} == {"file", "new"}
+
+
+@pytest.mark.parametrize("passthrough", [True, False])
+@pytest.mark.parametrize("change", ["write", "append", "truncate"])
+def test_who_changes_a_file_takes_its_set_user_id_bits(two_users, passthrough, change):
+    """As everywhere: a write by who is not root takes them off, root's leaves them, a change of owner always takes them."""
+    if not passthrough:
+        two_users.mount_options.append("nopassthrough")
+        two_users.remount()
+        two_users.path.is_dir()
+    path = two_users.path / "program"
+    path.write_bytes(b"#!/bin/sh\n")
+    script = {"write": 'printf x 1<>"$1"', "append": 'printf x >>"$1"', "truncate": 'truncate -s 3 "$1"'}[change]
+    for mode, wanted in ((0o6777, 0o777), (0o2767, 0o2767), (0o4666, 0o666)):
+        path.chmod(mode)
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+        subprocess.run(["bash", "-c", script, "bash", path], check=True)
+        assert stat.S_IMODE(path.stat().st_mode) == mode, "root's change"
+        done = as_nobody(script, path)
+        assert done.returncode == 0, done.stderr
+        assert stat.S_IMODE(path.stat().st_mode) == wanted
+    path.chmod(0o6777)
+    os.chown(path, 1, 1)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o777
+
+
+@pytest.mark.parametrize("passthrough", [True, False])
+def test_set_user_id_while_it_is_written(two_users, passthrough):
+    """The bits are set after the writer has opened the file, and has written to it: the next write takes them all the same."""
+    if not passthrough:
+        two_users.mount_options.append("nopassthrough")
+        two_users.remount()
+    path = two_users.path / "program"
+    path.write_bytes(b"#!/bin/sh\n")
+    path.chmod(0o666)
+    go, done = two_users.directory / "go", two_users.directory / "done"
+    for pipe in (go, done):
+        os.mkfifo(pipe)
+        pipe.chmod(0o666)
+    open_to_all(go)
+    script = 'exec 3<>"$1" && printf x >&3 && echo >"$3" && read -r line <"$2" && printf y >&3 && echo >"$3" && read -r line <"$2"'
+    command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "bash", "-c", script, "bash", path, go, done]
+    with subprocess.Popen(command) as writer:
+        done.read_text()
+        path.chmod(0o6777)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o6777
+        go.write_text("\n")
+        done.read_text()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o777
+        go.write_text("\n")
+        assert writer.wait(30) == 0
+    assert path.read_bytes()[:2] == b"xy"

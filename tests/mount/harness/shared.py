@@ -16,8 +16,10 @@ from harness.process import clear_mount
 
 __all__ = ["shared_storage", "box"]
 
-# "-cached": with a disk cache that is small enough to remove something all the time.
-KINDS = {**STORAGE_KINDS, "local-folders": (None, True), "ceph-cached": ("ceph", False)}
+# "-cached": with a disk cache that is small enough to remove something all the time. "-served": the daemon reads and
+# writes the files, the kernel does not (passthrough = no).
+SHARED_KINDS = [*STORAGE_KINDS, "local-served"]
+KINDS = {**STORAGE_KINDS, "local-folders": (None, True), "local-served": (None, False), "ceph-cached": ("ceph", False)}
 OTHER = "other"
 
 
@@ -26,7 +28,7 @@ def box_of(*kinds):
     return pytest.mark.parametrize("shared_storage", kinds, indirect=True)
 
 
-CONTENT = box_of(*STORAGE_KINDS, "ceph-cached")
+CONTENT = box_of(*SHARED_KINDS, "ceph-cached")
 FOLDERS = box_of("memory-folders", "local-folders", "ceph-folders", "moto-folders")
 
 
@@ -120,7 +122,7 @@ def _server_of(request, kind):
     return request.getfixturevalue("swift_s3" if name == "swift" else name)
 
 
-@pytest.fixture(scope="module", params=STORAGE_KINDS)
+@pytest.fixture(scope="module", params=SHARED_KINDS)
 def shared_storage(request, storagefs_binary, tmp_path_factory):
     kind = request.param
     case = SharedStorage(kind, kind.endswith("-folders"), None, "first", "second", _server_of(request, kind))
@@ -129,8 +131,8 @@ def shared_storage(request, storagefs_binary, tmp_path_factory):
     try:
         settings = {**_settings(case, tmp_path_factory), "folders": case.folders}
         other = {"driver": "memory", "create_containers": "box"}
-        case.mount = Mount(storagefs_binary, tmp_path_factory.mktemp("mount"), {"store": settings, OTHER: other},
-                           {"cache_size": "8M"} if kind.endswith("-cached") else {})
+        options = {"cache_size": "8M"} if kind.endswith("-cached") else {"passthrough": not kind.endswith("-served")}
+        case.mount = Mount(storagefs_binary, tmp_path_factory.mktemp("mount"), {"store": settings, OTHER: other}, options)
         case.mount.start()
         failed = request.session.testsfailed
         yield case
