@@ -29,7 +29,7 @@ def goodness(entry):
         least = min(figures.values())
         lengths = {label: least / value for label, value in figures.items()}
     judged, own = entry.get("verdict"), lengths.get(entry["subject"])
-    return lengths, own / judged["factor"] if judged and own else None
+    return lengths, own / judged["figure"] if judged and own else None
 
 
 def words(x, y, text, size=12, anchor="start", weight="normal", colour="#222"):

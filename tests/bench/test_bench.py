@@ -104,7 +104,7 @@ def test_listings(server):
     assert listed(server, **version2, prefix="b/")[0] == ["b/1", "b/2"]
     assert listed(server, marker="b/2")[0] == ["c&d", "e/1"]
     found, after = [], {}
-    while True:
+    for _ in range(5):
         keys, folders, more, token = listed(server, **version2, **{"delimiter": "/", "max-keys": "1"}, **after)
         found += keys + folders
         if not more:
