@@ -1,0 +1,80 @@
+/* One record of the journal: all that is needed to store an object that only this machine has yet. Pure; the
+ * files are journal_folder.h's.
+ *
+ * A record file, all numbers little-endian:
+ *
+ *   8 bytes   "SFSJRNL" and the version of the format, 1
+ *   4 bytes   length of the body in bytes
+ *   4 bytes   CRC-32C of the 12 bytes before and the body
+ *   body
+ *
+ * The body is, in this order (u8, u32, u64, i64; `text`: u32 length and the bytes; `text?`: u8 present, text;
+ * `map?`: u8 present, u32 count, then name and value as text):
+ *
+ *   u64 id, u64 sequence, i64 since_us                 see JournalRecord
+ *   u8 parked, u32 attempts, text? last_error
+ *   text storage, place, container, key
+ *   u8 has_base, u8 exclusive, u8 content, u32 explicit_attributes
+ *   with has_base: u64 size, i64 mtime_ns, text? etag, version, storage_class, content_type, map? metadata
+ *   u64 size, i64 mtime_ns, u32 mode, uid, gid
+ *   text? content_type, map? others
+ *   text? data_name
+ *   u32 count of extents, each: u8 kind, u8 clean, u64 offset, u64 length, u64 source_offset
+ *   u32 length of `bytes`, bytes
+ *
+ * Extents are in order, without gaps, and cover the object's size. What a reader does not understand to the
+ * last byte, it refuses: nothing is guessed.
+ */
+#pragma once
+
+#include "src/object/attributes.h"
+
+#include <glib.h>
+
+typedef enum { JOURNAL_WAITING, JOURNAL_CONFLICT, JOURNAL_REFUSED } JournalParking;
+typedef enum {
+    JOURNAL_EXTENT_DATA, /* here: in the data file at the same offset, or next in `bytes` */
+    JOURNAL_EXTENT_ZERO,
+    JOURNAL_EXTENT_BASE /* in the stored version, at source_offset */
+} JournalExtentKind;
+
+typedef struct {
+    JournalExtentKind kind;
+    gboolean clean; /* not BASE: the stored version has the same bytes at source_offset */
+    guint64 offset, length_bytes, source_offset;
+} JournalExtent;
+
+typedef struct {
+    guint64 id;       /* names its files */
+    guint64 sequence; /* of all records of a journal: the higher one is newer */
+    gint64 since_us;  /* real time of the oldest change that is not stored */
+    JournalParking parked;
+    guint attempts;
+    char *last_error;                        /* NULL none */
+    char *storage, *place, *container, *key; /* place: what the storage's name stood for */
+    gboolean has_base;                       /* else the object must be absent when it is stored */
+    gboolean exclusive;
+    gboolean content; /* FALSE: only attributes were changed */
+    unsigned explicit_attributes;
+    ObjectInfo base; /* has_base: the version that is replaced; key is NULL */
+    FileAttributes attributes;
+    char *content_type;
+    Metadata *others; /* NULL: none */
+    char *data_name;  /* of the data file; NULL: what is here is in `bytes` */
+    GArray *extents;  /* of JournalExtent */
+    GBytes *bytes;    /* NULL: none */
+} JournalRecord;
+
+JournalRecord *journal_record_new(void);
+void journal_record_free(JournalRecord *record);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(JournalRecord, journal_record_free)
+
+/* The file's content. */
+GBytes *journal_record_encode(const JournalRecord *record);
+/* Fails: PROTOCOL (damaged, says where), UNSUPPORTED (another version of the format). */
+JournalRecord *journal_record_decode(const void *data, gsize length_bytes, GError **error);
+
+/* Bytes that only the record and its data file have. */
+guint64 journal_record_get_local_bytes(const JournalRecord *record);
+/* TRUE when a byte of offset .. offset+length is in the data file. */
+gboolean journal_record_has_data(const JournalRecord *record, guint64 offset, guint64 length_bytes);
