@@ -40,6 +40,7 @@ object_file_new(ObjectStore *store, Storage *storage, const char *container, con
     file->extents = extent_map_new();
     file->next_part_end = G_MAXUINT64;
     file->events = events != NULL ? *events : (ObjectFileEvents){NULL, NULL};
+    file->journalled = store->journal != NULL && storage_get_settings(storage)->journal;
     lock_init(&file->lock);
     condition_init(&file->changed);
     if (version != NULL)
@@ -115,6 +116,8 @@ object_file_ref_if_alive(ObjectFile *file)
 static void
 file_free(ObjectFile *file)
 {
+    if (file->journal_bytes > 0)
+        journal_give_space(file->store->journal, file->journal_bytes);
     loan_end_all(file->store, file);
     extent_map_free(file->extents);
     staging_file_free(file->staging);
@@ -151,6 +154,18 @@ is_busy_locked(const ObjectFile *file)
     return file->changing || file->publishing;
 }
 
+/* What is stored in the background would be replaced by what comes now: it makes way. */
+static void
+end_upload(ObjectFile *file)
+{
+    lock_acquire(&file->lock);
+    gboolean ends = file->uploading && file->publication_call != NULL;
+    g_autoptr(Call) call = ends ? call_ref(file->publication_call) : NULL;
+    lock_release(&file->lock);
+    if (call != NULL)
+        call_cancel(call);
+}
+
 gboolean
 object_file_begin_change(ObjectFile *file, Call *call, GError **error)
 {
@@ -161,6 +176,7 @@ object_file_begin_change(ObjectFile *file, Call *call, GError **error)
     lock_release(&file->lock);
     if (begun)
         return TRUE;
+    end_upload(file);
     g_autoptr(Call) long_call = call_new_without_deadline(call);
     call_wait_begin(&wait, long_call, &file->lock, &file->changed);
     lock_acquire(&file->lock);
@@ -243,7 +259,9 @@ object_file_prepare_staging(ObjectFile *file)
 {
     if (file->staging != NULL)
         return file->staging;
-    StagingFile *staging = staging_file_new(file->store->staging_dir, file->store->staging_budget);
+    const char *folder = file->journalled ? journal_folder_get_path(journal_get_folder(file->store->journal))
+                                          : file->store->staging_dir;
+    StagingFile *staging = staging_file_new(folder, file->store->staging_budget);
     lock_acquire(&file->lock);
     file->staging = staging;
     lock_release(&file->lock);
@@ -369,12 +387,14 @@ resize(ObjectFile *file, guint64 size_bytes, GError **error)
     guint64 before = extent_map_get_size(file->extents);
     /* What is cut off must not come back when the file grows again: the map knows; this frees the disk. */
     gboolean ok = file->staging == NULL || size_bytes >= before ||
-                  staging_file_truncate(file->staging, size_bytes, error);
+                  (object_file_protect(file, size_bytes, G_MAXINT64, error) &&
+                   staging_file_truncate(file->staging, size_bytes, error));
     lock_acquire(&file->lock);
     if (ok && size_bytes != before) {
         extent_map_resize(file->extents, size_bytes);
         object_file_touch_locked(file);
         stream_upload_note_change_locked(file, MIN(before, size_bytes), G_MAXUINT64);
+        object_file_settle_space_locked(file);
     }
     lock_release(&file->lock);
     return ok;
@@ -416,6 +436,7 @@ object_file_set_attributes(ObjectFile *file, unsigned valid, const FileAttribute
         file->attributes.mtime_ns = attributes->mtime_ns;
     file->explicit_attributes |= valid;
     file->attributes_dirty = TRUE;
+    file->attribute_changes++;
     lock_release(&file->lock);
 }
 
@@ -455,67 +476,8 @@ object_file_set_metadata(ObjectFile *file, const char *content_type, Metadata *o
     /* Not among attributes, yet stored the same way and asked for explicitly. */
     file->explicit_attributes |= FILE_SET_MODE;
     file->attributes_dirty = TRUE;
+    file->attribute_changes++;
     lock_release(&file->lock);
-}
-
-static void
-move_locked(ObjectFile *file, const char *container, const char *key, const ObjectInfo *moved)
-{
-    char *old_container = file->container, *old_key = file->key;
-    file->container = g_strdup(container);
-    file->key = g_strdup(key);
-    g_free(old_container);
-    g_free(old_key);
-    if (moved == NULL || file->base == NULL)
-        return;
-    object_version_move(file->base, container, key, moved->etag);
-    object_info_clear(&file->info);
-    object_info_copy(&file->info, moved);
-    file->info.size_bytes = object_version_get_size(file->base);
-}
-
-static gboolean
-is_at(ObjectFile *file, const char *etag, gboolean is_stored)
-{
-    return is_stored ? g_strcmp0(file->info.etag, etag) == 0 : file->base == NULL;
-}
-
-gboolean
-object_file_move(ObjectFile *file, Call *call, const char *container, const char *key,
-                 const char *copied_etag, const ObjectInfo *moved, GError **error)
-{
-    if (!object_file_begin_change(file, call, error))
-        return FALSE;
-    if (!is_at(file, copied_etag, moved != NULL)) {
-        end_change(file);
-        g_set_error(error, STORAGEFS_ERROR, ERROR_CHANGED, "%s/%s: was published while it was renamed",
-                    container, key);
-        return FALSE;
-    }
-    /* Parts that went out belong to the old name. */
-    stream_upload_abandon(file);
-    object_file_clear_doubt(file);
-    lock_acquire(&file->lock);
-    move_locked(file, container, key, moved);
-    object_file_end_change_locked(file);
-    lock_release(&file->lock);
-    return TRUE;
-}
-
-void
-object_file_drop(ObjectFile *file)
-{
-    lock_acquire(&file->lock);
-    file->dropped = TRUE;
-    g_autoptr(Call) call = file->publication_call != NULL ? call_ref(file->publication_call) : NULL;
-    lock_release(&file->lock);
-    if (call != NULL)
-        call_cancel(call);
-    lock_acquire(&file->lock);
-    while (file->publishing)
-        condition_wait(&file->changed, &file->lock, 0);
-    lock_release(&file->lock);
-    stream_upload_abandon(file);
 }
 
 gboolean
@@ -533,17 +495,22 @@ object_file_new_status(ObjectFile *file)
 {
     UploadStatus *status = NULL;
     lock_acquire(&file->lock);
-    if (object_file_needs_publication_locked(file)) {
+    gboolean needed = object_file_needs_publication_locked(file);
+    if (needed || file->entry != NULL) {
         status = g_new0(UploadStatus, 1);
         status->storage = g_strdup(storage_get_name(file->storage));
         status->container = g_strdup(file->container);
         status->key = g_strdup(file->key);
-        status->state = file->publishing ? UPLOAD_PUBLISHING : UPLOAD_WRITING;
+        status->state = file->publishing || !needed ? UPLOAD_PUBLISHING : UPLOAD_WRITING;
         status->size_bytes = extent_map_get_size(file->extents);
         status->sent_bytes = stream_upload_get_sent_bytes_locked(file);
         status->age_us = g_get_monotonic_time() - file->dirty_since_us;
         status->attempts = file->attempts;
         status->last_error = file->failure != NULL ? g_strdup(file->failure->message) : NULL;
+        if (file->entry != NULL && !file->publishing && needed && object_file_is_committed_locked(file))
+            journal_entry_fill_status(file->entry, status);
+        else if (file->entry != NULL)
+            status->id = g_strdup_printf("%016" G_GINT64_MODIFIER "x", journal_entry_get_id(file->entry));
     }
     lock_release(&file->lock);
     return status;

@@ -19,6 +19,7 @@
 
 #include "src/object/attributes.h"
 #include "src/object/file_handle.h"
+#include "src/object/journal_record.h"
 #include "src/object/object_store.h"
 
 #include <glib.h>
@@ -28,6 +29,9 @@ typedef struct ObjectFile ObjectFile;
 /* Told with no lock held, on the thread that did it. `stored` is what the service has now. */
 typedef struct {
     void (*published)(gpointer data, ObjectFile *file, const ObjectInfo *stored);
+    /* It has left the journal: whoever keeps it because object_file_is_in_use() asks again. Answers with
+     * object_file_end_release(). */
+    void (*released)(gpointer data, ObjectFile *file);
     gpointer data;
 } ObjectFileEvents;
 
@@ -44,6 +48,15 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ObjectFile, object_file_unref)
 /* What a HEAD told of the version that the file is CLEAN at, for one that was made without metadata (only
  * read until now). Nothing happens when it has metadata, is not CLEAN, or known->etag is another version. */
 void object_file_learn(ObjectFile *file, const ObjectInfo *known, const FileAttributes *attributes);
+
+/* What the journal found on disk, as it was committed. NULL when its data cannot be read. Takes record. */
+ObjectFile *object_file_restore(ObjectStore *store, Storage *storage, JournalRecord *record,
+                                const ObjectFileEvents *events, GError **error);
+/* TRUE while handles are open, or the journal has it to store. */
+gboolean object_file_is_in_use(ObjectFile *file);
+/* The journal has it to store. */
+gboolean object_file_is_waiting(ObjectFile *file);
+void object_file_end_release(ObjectFile *file);
 
 /* A new handle; flags are open(2)'s (O_TRUNC has been done by the caller). Never blocks. */
 FileHandle *object_file_open(ObjectFile *file, int flags);
@@ -78,6 +91,10 @@ void object_file_set_metadata(ObjectFile *file, const char *content_type, Metada
  * server, a copy of a whole object by one CopyObject. Condition: the version it was opened as, or absence. */
 gboolean object_file_publish(ObjectFile *file, Call *call, GError **error);
 
+/* What close and fsync promise: published, or (durability = journal) durable in the journal. Fails as
+ * object_file_publish(), in the journal: NO_SPACE, IO. */
+gboolean object_file_sync(ObjectFile *file, Call *call, GError **error);
+
 /* The object moved on the server (rename): from now on container/key/version name it. An unpublished object
  * (moved NULL) is simply published under its new name later. Waits for a running publication. Call it between
  * the copy and the removal of the old name: reads that met neither look again.
@@ -85,8 +102,21 @@ gboolean object_file_publish(ObjectFile *file, Call *call, GError **error);
  * another version by now: that one is to be copied. */
 gboolean object_file_move(ObjectFile *file, Call *call, const char *container, const char *key,
                           const char *copied_etag, const ObjectInfo *moved, GError **error);
+/* An object that was never stored gets another name, in place of the stored version `replaced` (NULL: of
+ * nothing). Waits for a running publication. *out_stray_etag: an attempt that counted as failed has stored it
+ * under the old name after all; the caller deletes that version, and frees. Fails: CHANGED (it is stored by
+ * now), IO, and what the storage reports. */
+gboolean object_file_take_place(ObjectFile *file, Call *call, const char *container, const char *key,
+                                const ObjectInfo *replaced, char **out_stray_etag, GError **error);
+/* Unlinks what waits in the journal: deletes the version that the storage has, if any, and drops the file.
+ * On failure nothing has changed. Blocks: yes. */
+typedef struct {
+    gboolean (*run)(gpointer data, const char *etag, GError **error);
+    gpointer data;
+} ObjectFileDeletion;
+gboolean object_file_remove(ObjectFile *file, Call *call, const ObjectFileDeletion *deletion, GError **error);
 /* The name was unlinked or replaced: nothing is published any more, handles keep working. A publication that
- * runs is ended and waited for, so remove the object after this. */
+ * runs is ended and waited for, so remove the object after this. What the journal had is gone, durably. */
 void object_file_drop(ObjectFile *file);
 /* Whether a publication of a DROPPED file that failed or was ended was carried out all the same. *out_etag:
  * of what it stored, the caller frees it; NULL: nothing is known to be there. */

@@ -149,7 +149,8 @@ copy_once(Copy *copy, Call *call, guint64 *out_copied_bytes, GError **error)
     if (!object_file_begin_change(to, call, error))
         return FALSE;
     g_autoptr(GArray) pieces = collect_pieces(copy, may_refer);
-    gboolean ok = copy_pieces(copy, call, pieces, error);
+    gboolean ok = object_file_protect(to, copy->to_offset, copy->length_bytes, error) &&
+                  copy_pieces(copy, call, pieces, error);
     lock_acquire(&to->lock);
     if (ok && pieces->len > 0) {
         *out_copied_bytes = record_pieces_locked(to, pieces);
@@ -160,6 +161,7 @@ copy_once(Copy *copy, Call *call, guint64 *out_copied_bytes, GError **error)
     } else {
         object_file_note_torn_locked(to, copy->to_offset, copy->length_bytes);
     }
+    object_file_settle_space_locked(to);
     object_file_end_change_locked(to);
     lock_release(&to->lock);
     return ok;

@@ -8,7 +8,7 @@
 #include "src/object/recovery.h"
 #include "src/object/stream_upload.h"
 
-typedef enum { ENTER_MINE, ENTER_NOTHING, ENTER_FAILED, ENTER_AGAIN } Entrance;
+typedef enum { ENTER_MINE, ENTER_NOTHING, ENTER_FAILED, ENTER_AGAIN, ENTER_LATER } Entrance;
 
 /* A publication ended by the interrupted call of another thread says nothing about ours. */
 static gboolean
@@ -18,10 +18,12 @@ is_verdict(const GError *failure)
 }
 
 static Entrance
-decide_locked(ObjectFile *file, const LoanCall *loans, gboolean joined, GError **error)
+decide_locked(ObjectFile *file, const LoanCall *loans, gboolean joined, gboolean committed, GError **error)
 {
     if (!object_file_needs_publication_locked(file))
         return ENTER_NOTHING;
+    if (committed && !object_file_is_committed_locked(file))
+        return ENTER_LATER;
     if (file->lost || (joined && is_verdict(file->failure))) {
         g_propagate_error(error, g_error_copy(file->failure));
         return ENTER_FAILED;
@@ -30,13 +32,14 @@ decide_locked(ObjectFile *file, const LoanCall *loans, gboolean joined, GError *
     if (file->base != NULL && (loans == NULL || !loan_call_covers(loans, file->container, file->key)))
         return ENTER_AGAIN;
     file->publishing = TRUE;
+    file->uploading = committed;
     return ENTER_MINE;
 }
 
 /* What the caller wrote before is in a publication that runs now, because writers wait for it: its result is
  * the caller's too. */
 static Entrance
-enter(ObjectFile *file, Call *call, const LoanCall *loans, GError **error)
+enter(ObjectFile *file, Call *call, const LoanCall *loans, gboolean committed, GError **error)
 {
     CallWait wait;
     gboolean joined = FALSE, ok = TRUE;
@@ -46,7 +49,7 @@ enter(ObjectFile *file, Call *call, const LoanCall *loans, GError **error)
         joined = joined || file->publishing;
         ok = call_wait_next(&wait, error);
     }
-    Entrance entrance = ok ? decide_locked(file, loans, joined, error) : ENTER_FAILED;
+    Entrance entrance = ok ? decide_locked(file, loans, joined, committed, error) : ENTER_FAILED;
     lock_release(&file->lock);
     call_wait_end(&wait);
     return entrance;
@@ -158,16 +161,18 @@ run(ObjectFile *file, Call *call, GError **error)
     gboolean ok = content ? publication_store(file, call, &result, &failure)
                           : publication_store_attributes(file, call, &result, &failure);
     translate_exists(file, &failure);
-    if (!ok && content && !result.content_stored &&
+    if (!ok && content && !result.content_stored && !object_file_uses_journal(file) &&
         (error_is(failure, ERROR_CHANGED) || error_is(failure, ERROR_EXISTS)))
         save(file, failure);
     object_store_end_publication(file->store, ok);
+    object_file_begin_record(file);
     lock_acquire(&file->lock);
     finish_locked(file, &result, content, failure);
     gboolean dropped = file->dropped;
     lock_release(&file->lock);
     if (result.content_stored && file->events.published != NULL)
         file->events.published(file->events.data, file, &result.info);
+    object_file_end_record(file, result.content_stored);
     /* Ended because nobody wants the object any more. */
     if (dropped)
         g_clear_error(&failure);
@@ -190,31 +195,44 @@ call_in_loans(ObjectFile *file, Call *call, LoanCall **out_loans, GError **error
     return *out_loans != NULL;
 }
 
-gboolean
-object_file_publish(ObjectFile *file, Call *call, GError **error)
+static ObjectFileUpload
+publish(ObjectFile *file, Call *call, gboolean committed, GError **error)
 {
     /* A publication takes as long as its bytes need; each of its requests has the storage's time. */
     g_autoptr(Call) long_call = call_new_without_deadline(call);
     for (;;) {
         g_autoptr(LoanCall) loans = NULL;
         if (!call_in_loans(file, long_call, &loans, error))
-            return FALSE;
-        switch (enter(file, long_call, loans, error)) {
+            return OBJECT_FILE_FAILED;
+        switch (enter(file, long_call, loans, committed, error)) {
         case ENTER_MINE:
-            return run(file, long_call, error);
+            return run(file, long_call, error) ? OBJECT_FILE_UPLOADED : OBJECT_FILE_FAILED;
         case ENTER_NOTHING:
-            return TRUE;
+            return OBJECT_FILE_UPLOADED;
         case ENTER_FAILED:
-            return FALSE;
+            return OBJECT_FILE_FAILED;
+        case ENTER_LATER:
+            return OBJECT_FILE_LATER;
         case ENTER_AGAIN:
             break;
         }
     }
 }
 
-/* Under the token. */
-static gboolean
-find_doubted(ObjectFile *file, Call *call, char **out_etag, GError **error)
+gboolean
+object_file_publish(ObjectFile *file, Call *call, GError **error)
+{
+    return publish(file, call, FALSE, error) == OBJECT_FILE_UPLOADED;
+}
+
+ObjectFileUpload
+object_file_upload(ObjectFile *file, Call *call, GError **error)
+{
+    return publish(file, call, TRUE, error);
+}
+
+gboolean
+object_file_resolve_doubt(ObjectFile *file, Call *call, char **out_etag, GError **error)
 {
     const PublicationDoubt *doubt = file->doubt;
     const WriteOptions options = {
@@ -262,16 +280,15 @@ object_file_find_unconfirmed(ObjectFile *file, Call *call, char **out_etag, GErr
     *out_etag = NULL;
     if (!object_file_begin_change(file, call, error))
         return FALSE;
-    gboolean ok = file->doubt == NULL || find_doubted(file, call, out_etag, error);
+    gboolean ok = file->doubt == NULL || object_file_resolve_doubt(file, call, out_etag, error);
     lock_acquire(&file->lock);
     object_file_end_change_locked(file);
     lock_release(&file->lock);
     return ok;
 }
 
-/* Nobody has it open: what is in the staging file is also in the storage. */
-static void
-forget_local_copy(ObjectFile *file)
+void
+object_file_forget_local(ObjectFile *file)
 {
     StagingFile *staging = NULL;
     lock_acquire(&file->lock);
@@ -321,11 +338,16 @@ object_file_publish_at_close(ObjectFile *file, Call *call)
     gboolean reported = file->lost || is_verdict(file->failure);
     gboolean needed = object_file_needs_publication_locked(file);
     lock_release(&file->lock);
+    if (object_file_uses_journal(file) && object_file_sync(file, call, &error))
+        needed = FALSE;
+    else if (error != NULL)
+        log_error("%s", error->message);
+    g_clear_error(&error);
     if (needed && (reported || !object_file_publish(file, call, &error))) {
         g_autofree char *name = object_file_describe(file);
         if (error != NULL)
             log_error("%s: %s", name, error->message);
         save_at_close(file);
     }
-    forget_local_copy(file);
+    object_file_forget_local(file);
 }

@@ -2,6 +2,7 @@
  *
  *   object_file.c          life, attributes, changes        object_file_copy.c     copy_range, loan.c
  *   object_file_publish.c  the publication's states         file_content.c         bytes by extents
+ *   object_file_place.c    rename, unlink                   object_file_journal.c  what is in the journal
  *   publication.c          what is sent to the storage      stream_upload.c        parts that go out while
  * writing
  */
@@ -9,6 +10,7 @@
 
 #include "src/base/lock.h"
 #include "src/object/extent_map.h"
+#include "src/object/journal.h"
 #include "src/object/object_file.h"
 #include "src/object/object_store_private.h"
 #include "src/object/part_layout.h"
@@ -66,6 +68,17 @@ struct ObjectFile {
 
     guint handles;
 
+    /* The journal (object_file_journal.c). */
+    gboolean journalled;      /* close and fsync commit to it; never changes */
+    JournalEntry *entry;      /* NULL: nothing is committed that is not stored */
+    JournalRecord *committed; /* as it is on disk; under the token `changing` */
+    gboolean linked;          /* the staging file is the data file of `committed` */
+    gboolean uploading;       /* the publication that runs is the journal's */
+    guint data_files;         /* names given so far */
+    guint64 attribute_changes, committed_changes, committed_attribute_changes;
+    guint64 journal_bytes; /* of the journal's size */
+    guint releasing;       /* left the journal: the owner is being told */
+
     /* Streaming (stream_upload.c). */
     gboolean layout_known, streams;
     PartLayout layout;
@@ -108,6 +121,37 @@ gboolean object_file_settle_doubt(ObjectFile *file, Call *call, GError **error);
 void object_file_clear_doubt(ObjectFile *file);
 
 gboolean object_file_needs_publication_locked(const ObjectFile *file);
+/* What the journal's threads do. LATER: it is being written again, and not committed. */
+typedef enum { OBJECT_FILE_UPLOADED, OBJECT_FILE_LATER, OBJECT_FILE_FAILED } ObjectFileUpload;
+ObjectFileUpload object_file_upload(ObjectFile *file, Call *call, GError **error);
+
+/* object_file_journal.c. All of it does nothing for a file that has nothing to do with the journal. */
+gboolean object_file_uses_journal(ObjectFile *file);
+gboolean object_file_is_committed_locked(const ObjectFile *file);
+/* Before bytes of the journal's size are written, without a token. Fails: NO_SPACE. Blocks: yes. */
+gboolean object_file_take_space(ObjectFile *file, Call *call, guint64 bytes, GError **error);
+/* What is used is what is there. */
+void object_file_settle_space_locked(ObjectFile *file) REQUIRES(file->lock);
+/* Before the staging file is changed in this range, under the token: what is committed stays as it is. */
+gboolean object_file_protect(ObjectFile *file, guint64 offset, guint64 length_bytes, GError **error);
+/* Around the end of a publication: nobody commits or changes meanwhile. end: what is stored leaves the
+ * journal, and its owner is told; with stored_some, what is not is committed on top of what now is. */
+void object_file_begin_record(ObjectFile *file);
+void object_file_end_record(ObjectFile *file, gboolean stored_some);
+/* The record goes for good. */
+void object_file_drop_record(ObjectFile *file);
+/* Under the token: the record gets the file's name and base. */
+gboolean object_file_rename_record(ObjectFile *file, GError **error);
+void object_file_note_parked(ObjectFile *file, JournalEntry *entry, JournalParking parking,
+                             const char *last_error);
+/* The journal stops: the record stays on disk. */
+void object_file_leave_journal(ObjectFile *file);
+
+/* Under a token: whether the publication in doubt was carried out; then *out_etag is its version. */
+gboolean object_file_resolve_doubt(ObjectFile *file, Call *call, char **out_etag, GError **error);
+/* Nobody has it open and it is stored: what is here is not needed. */
+void object_file_forget_local(ObjectFile *file);
+
 /* The handle's last use: publishes or saves what is left, then forgets local copies of a clean object. */
 void object_file_publish_at_close(ObjectFile *file, Call *call);
 

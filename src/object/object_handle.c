@@ -177,15 +177,16 @@ handle_write(FileHandle *handle, Call *call, guint64 offset, const void *data, g
              GError **error)
 {
     ObjectFile *file = of(handle)->file;
-    if (!object_file_begin_change(file, call, error))
+    if (!object_file_take_space(file, call, length_bytes, error) ||
+        !object_file_begin_change(file, call, error))
         return FALSE;
     if (offset == FILE_HANDLE_APPEND)
         offset = extent_map_get_size(file->extents);
     gboolean fits = object_file_check_size(file, offset, length_bytes, error);
     if (fits)
         stream_upload_prepare(file);
-    gboolean ok =
-        fits && staging_file_write(object_file_prepare_staging(file), offset, data, length_bytes, error);
+    gboolean ok = fits && object_file_protect(file, offset, length_bytes, error) &&
+                  staging_file_write(object_file_prepare_staging(file), offset, data, length_bytes, error);
     lock_acquire(&file->lock);
     if (fits && !ok)
         object_file_note_torn_locked(file, offset, length_bytes);
@@ -194,6 +195,7 @@ handle_write(FileHandle *handle, Call *call, guint64 offset, const void *data, g
         object_file_touch_locked(file);
         stream_upload_note_write_locked(file, offset, length_bytes);
     }
+    object_file_settle_space_locked(file);
     object_file_end_change_locked(file);
     lock_release(&file->lock);
     return ok;
@@ -203,7 +205,8 @@ static gboolean
 is_calm(ObjectFile *file)
 {
     lock_acquire(&file->lock);
-    gboolean calm = !file->publishing && !file->changing;
+    /* What goes to the journal may have to wait for its space, or copy what is committed. */
+    gboolean calm = !file->publishing && !file->changing && !file->journalled;
     lock_release(&file->lock);
     return calm;
 }
@@ -231,13 +234,13 @@ handle_flush(FileHandle *handle, Call *call, gboolean last_descriptor, GError **
     ObjectFile *file = of(handle)->file;
     if (!may_write(handle) || (!last_descriptor && may_wait(file)))
         return TRUE;
-    return object_file_publish(file, call, error);
+    return object_file_sync(file, call, error);
 }
 
 static gboolean
 handle_sync(FileHandle *handle, Call *call, gboolean data_only, GError **error)
 {
-    return object_file_publish(of(handle)->file, call, error);
+    return object_file_sync(of(handle)->file, call, error);
 }
 
 static gboolean

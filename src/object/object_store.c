@@ -4,7 +4,6 @@
 #include "src/object/call_wait.h"
 #include "src/object/object_file_state.h"
 #include "src/object/object_store_private.h"
-#include "src/object/recovery.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -49,6 +48,16 @@ make_disk_cache(ObjectStore *store, const ObjectStoreSettings *settings, GError 
     return store->disk_cache != NULL;
 }
 
+static gboolean
+make_journal(ObjectStore *store, const ObjectStoreSettings *settings, GError **error)
+{
+    if (settings->journal_dir == NULL)
+        return TRUE;
+    store->journal =
+        journal_open(settings->journal_dir, settings->journal_size_bytes, settings->journal_wait_us, error);
+    return store->journal != NULL;
+}
+
 ObjectStore *
 object_store_new(const ObjectStoreSettings *settings, GError **error)
 {
@@ -67,7 +76,9 @@ object_store_new(const ObjectStoreSettings *settings, GError **error)
     lock_init(&store->files_lock);
     condition_init(&store->idle);
     g_queue_init(&store->files);
-    return make_disk_cache(store, settings, error) ? g_steal_pointer(&store) : NULL;
+    return make_journal(store, settings, error) && make_disk_cache(store, settings, error)
+               ? g_steal_pointer(&store)
+               : NULL;
 }
 
 void
@@ -80,6 +91,7 @@ object_store_free(ObjectStore *store)
         condition_wait(&store->idle, &store->lock, 0);
     lock_release(&store->lock);
     g_assert(store->files.length == 0);
+    journal_free(store->journal);
     block_cache_free(store->blocks);
     disk_cache_free(store->disk_cache);
     memory_budget_free(store->budget);
@@ -154,33 +166,6 @@ object_store_drain(ObjectStore *store, Call *call, GError **error)
     return ok;
 }
 
-static void
-upload_status_free(gpointer data)
-{
-    UploadStatus *status = data;
-    g_free(status->storage);
-    g_free(status->container);
-    g_free(status->key);
-    g_free(status->last_error);
-    g_free(status->recovery_path);
-    g_free(status);
-}
-
-GPtrArray *
-object_store_list_uploads(ObjectStore *store)
-{
-    GPtrArray *list = g_ptr_array_new_with_free_func(upload_status_free);
-    lock_acquire(&store->files_lock);
-    for (GList *item = store->files.head; item != NULL; item = item->next) {
-        UploadStatus *status = object_file_new_status(item->data);
-        if (status != NULL)
-            g_ptr_array_add(list, status);
-    }
-    lock_release(&store->files_lock);
-    recovery_list(store->recovery_dir, list);
-    return list;
-}
-
 void
 object_store_get_statistics(ObjectStore *store, ObjectStoreStatistics *out)
 {
@@ -198,6 +183,8 @@ object_store_get_statistics(ObjectStore *store, ObjectStoreStatistics *out)
     out->publications = store->publications;
     out->publication_failures = store->publication_failures;
     lock_release(&store->lock);
+    if (store->journal != NULL)
+        journal_get_counts(store->journal, out);
     lock_acquire(&store->files_lock);
     for (GList *item = store->files.head; item != NULL; item = item->next)
         object_file_count(item->data, &out->open_files, &out->staged_bytes);

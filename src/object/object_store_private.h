@@ -3,6 +3,7 @@
 
 #include "src/base/lock.h"
 #include "src/object/block_cache.h"
+#include "src/object/journal.h"
 #include "src/object/loan.h"
 #include "src/object/memory_budget.h"
 #include "src/object/object_store.h"
@@ -18,6 +19,7 @@ struct ObjectStore {
     ObjectVersionTable *versions;
     LoanTable *loans;
     char *staging_dir, *recovery_dir;
+    Journal *journal; /* NULL: no storage has one */
 
     gint streams; /* positions that read ahead now; atomic */
 

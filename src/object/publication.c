@@ -440,6 +440,24 @@ resolve_doubt(ObjectFile *file, Call *call, PublicationResult *result, gboolean 
     return ok;
 }
 
+void
+publication_make_doubt(ObjectFile *file)
+{
+    gboolean content = file->content_dirty || file->base == NULL;
+    g_autoptr(GHashTable) metadata = attributes_encode(&file->attributes, file->others);
+    if (content)
+        publication_forget_content(metadata);
+    object_file_clear_doubt(file);
+    file->doubt = g_new(PublicationDoubt, 1);
+    *file->doubt = (PublicationDoubt){.size_bytes = extent_map_get_size(file->extents),
+                                      .changes = file->changes,
+                                      .is_new = file->base == NULL,
+                                      .has_time = TRUE,
+                                      .if_etag = content ? g_strdup(file->info.etag) : NULL,
+                                      .content_type = g_strdup(file->content_type),
+                                      .metadata = g_steal_pointer(&metadata)};
+}
+
 gboolean
 publication_store(ObjectFile *file, Call *call, PublicationResult *result, GError **error)
 {
@@ -468,7 +486,13 @@ gboolean
 publication_store_attributes(ObjectFile *file, Call *call, PublicationResult *result, GError **error)
 {
     Publication p;
+    gboolean done = FALSE;
     g_auto(ObjectInfo) known = {0}, stored = {0};
+    if (file->doubt != NULL) {
+        gboolean sure = resolve_doubt(file, call, result, &done, error);
+        if (!sure || done)
+            return sure;
+    }
     publication_init(&p, file, call, result, FALSE);
     object_file_get_info(file, &known);
     gboolean ok = replace_metadata(&p, &known, &stored, error);

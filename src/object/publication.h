@@ -16,6 +16,10 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PublicationResult, publication_result_clear)
 /* Removes what describes content that is being replaced (rclone's checksum). */
 void publication_forget_content(Metadata *metadata);
 
+/* The file was to be stored as it is by a process that is gone: as after a publication that failed in doubt.
+ */
+void publication_make_doubt(ObjectFile *file);
+
 /* Content and attributes. Fails: CHANGED, EXISTS (exclusive), TOO_LARGE, NO_SPACE and what the storage says.
  * On FALSE *result may still say that the content is stored: only its attributes are not. Blocks: yes. */
 gboolean publication_store(ObjectFile *file, Call *call, PublicationResult *result, GError **error);

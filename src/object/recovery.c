@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define INFO_SUFFIX ".info"
+#define ID_PREFIX "recovery/"
 #define MAXIMUM_INFO_BYTES (1u << 20)
 #define MAXIMUM_NAME_BYTES 150u
 #define MAXIMUM_TRIES 10000u
@@ -289,6 +290,15 @@ get_text(JsonObject *info, const char *name)
     return g_strdup(is_text ? json_node_get_string(node) : "");
 }
 
+/* "recovery/STORAGE/CONTAINER/NAME". */
+static char *
+make_id(const char *content_path)
+{
+    g_autofree char *container = g_path_get_dirname(content_path), *storage = g_path_get_dirname(container);
+    g_autofree char *folder = g_path_get_dirname(storage);
+    return g_strconcat(ID_PREFIX, content_path + strlen(folder) + 1, NULL);
+}
+
 static void
 add_parked(JsonObject *info, const char *content_path, GPtrArray *out)
 {
@@ -305,6 +315,7 @@ add_parked(JsonObject *info, const char *content_path, GPtrArray *out)
     gint64 modified_us = status.st_mtim.tv_sec * G_USEC_PER_SEC + status.st_mtim.tv_nsec / 1000;
     parked->age_us = MAX(0, g_get_real_time() - modified_us);
     parked->recovery_path = g_strdup(content_path);
+    parked->id = make_id(content_path);
     g_ptr_array_add(out, parked);
 }
 
@@ -344,4 +355,72 @@ void
 recovery_list(const char *folder, GPtrArray *out)
 {
     list_folder(folder, 0, out);
+}
+
+gboolean
+recovery_is_id(const char *id)
+{
+    return g_str_has_prefix(id, ID_PREFIX);
+}
+
+/* Three names below the folder, none of which leads out of it; NULL and NOT_FOUND otherwise. */
+static char *
+find_saved(const char *folder, const char *id, GError **error)
+{
+    g_auto(GStrv) names = g_strsplit(id + strlen(ID_PREFIX), "/", -1);
+    gboolean good = g_strv_length(names) == 3 && !g_str_has_suffix(id, INFO_SUFFIX);
+    for (guint i = 0; good && names[i] != NULL; i++)
+        good = names[i][0] != '.' && names[i][0] != '\0';
+    g_autofree char *path = g_build_filename(folder, id + strlen(ID_PREFIX), NULL);
+    g_autofree char *info = g_strconcat(path, INFO_SUFFIX, NULL);
+    struct stat status;
+    if (good && lstat(info, &status) == 0 && S_ISREG(status.st_mode))
+        return g_steal_pointer(&path);
+    g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_FOUND, "nothing is saved as %s", id);
+    return NULL;
+}
+
+gboolean
+recovery_drop(const char *folder, const char *id, GError **error)
+{
+    g_autofree char *path = find_saved(folder, id, error);
+    if (path == NULL)
+        return FALSE;
+    g_autofree char *info = g_strconcat(path, INFO_SUFFIX, NULL);
+    g_autofree char *container = g_path_get_dirname(path);
+    if ((unlink(path) != 0 && errno != ENOENT) || unlink(info) != 0)
+        return error_set_errno(error, errno, "%s", path);
+    return sync_folder(container, error);
+}
+
+static gboolean
+copy_all(int from, int to, GError **error)
+{
+    g_autofree guint8 *buffer = g_malloc(FETCH_BYTES);
+    guint64 offset = 0;
+    ssize_t got;
+    while ((got = pread(from, buffer, FETCH_BYTES, (off_t)offset)) != 0) {
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return error_set_errno(error, errno, "read");
+        if (!write_all(to, buffer, (gsize)got, offset, error))
+            return FALSE;
+        offset += (guint64)got;
+    }
+    return TRUE;
+}
+
+gboolean
+recovery_export(const char *folder, const char *id, int fd, GError **error)
+{
+    g_autofree char *path = find_saved(folder, id, error);
+    if (path == NULL)
+        return FALSE;
+    int from = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (from < 0)
+        return error_set_errno(error, errno, "%s", path);
+    gboolean ok = copy_all(from, fd, error);
+    close(from);
+    return ok;
 }

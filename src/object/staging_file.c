@@ -258,3 +258,101 @@ staging_file_copy(StagingFile *from, guint64 from_offset, StagingFile *to, guint
     lock_release(&to->lock);
     return ok && staging_file_copy_to_fd(from, from_offset, fd, to_offset, length_bytes, error);
 }
+
+StagingFile *
+staging_file_open(const char *folder, MemoryBudget *budget, const char *name, GError **error)
+{
+    g_autofree char *path = g_build_filename(folder, name, NULL);
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) {
+        error_set_errno(error, errno, "%s", path);
+        return NULL;
+    }
+    StagingFile *staging = staging_file_new(folder, budget);
+    staging->fd = fd;
+    return staging;
+}
+
+gboolean
+staging_file_is_in_memory(StagingFile *staging)
+{
+    return get_fd(staging) < 0;
+}
+
+gboolean
+staging_file_sync(StagingFile *staging, GError **error)
+{
+    int fd = get_fd(staging);
+    return fd < 0 || fdatasync(fd) == 0 || error_set_errno(error, errno, "%s", staging->folder);
+}
+
+static gboolean
+copy_ranges(StagingFile *staging, int fd, const GArray *ranges, GError **error)
+{
+    for (guint i = 0; i < ranges->len; i++) {
+        const StagingRange *range = &g_array_index(ranges, StagingRange, i);
+        if (!staging_file_copy_to_fd(staging, range->offset, fd, range->offset, range->length_bytes, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+/* The descriptor keeps its number: whoever reads from it has all the ranges before and after. Takes fd. */
+static gboolean
+replace_file(StagingFile *staging, int fd, const GArray *ranges, GError **error)
+{
+    gboolean ok = copy_ranges(staging, fd, ranges, error);
+    lock_acquire(&staging->lock);
+    if (ok && staging->fd >= 0) {
+        if (dup3(fd, staging->fd, O_CLOEXEC) < 0)
+            ok = error_set_errno(error, errno, "%s", staging->folder);
+        close(fd);
+    } else if (ok) {
+        staging->fd = fd;
+        drop_memory(staging);
+    } else {
+        close(fd);
+    }
+    lock_release(&staging->lock);
+    return ok;
+}
+
+gboolean
+staging_file_renew(StagingFile *staging, const GArray *ranges, GError **error)
+{
+    int fd = open_unnamed(staging->folder, error);
+    return fd >= 0 && replace_file(staging, fd, ranges, error);
+}
+
+/* Where a file without a name cannot be given one, a copy has it. */
+static gboolean
+link_copy(StagingFile *staging, const char *path, const GArray *ranges, GError **error)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return error_set_errno(error, errno, "%s", path);
+    if (replace_file(staging, fd, ranges, error))
+        return TRUE;
+    unlink(path);
+    return FALSE;
+}
+
+gboolean
+staging_file_link(StagingFile *staging, const char *name, const GArray *ranges, GError **error)
+{
+    g_autofree char *path = g_build_filename(staging->folder, name, NULL);
+    lock_acquire(&staging->lock);
+    gboolean ok = move_to_disk_locked(staging, error);
+    int fd = staging->fd;
+    lock_release(&staging->lock);
+    if (!ok)
+        return FALSE;
+    g_autofree char *unnamed = g_strdup_printf("/proc/self/fd/%d", fd);
+    if (linkat(AT_FDCWD, unnamed, AT_FDCWD, path, AT_SYMLINK_FOLLOW) != 0 &&
+        !link_copy(staging, path, ranges, error))
+        return FALSE;
+    if (staging_file_sync(staging, error))
+        return TRUE;
+    unlink(path);
+    return FALSE;
+}

@@ -27,6 +27,24 @@ gboolean staging_file_read(StagingFile *staging, guint64 offset, void *buffer, g
                            GError **error);
 /* Gives the disk space from `size_bytes` on back. */
 gboolean staging_file_truncate(StagingFile *staging, guint64 size_bytes, GError **error);
+
+/* For the journal, which keeps the bytes of some ranges of a staging file under a name, unchanged. The caller
+ * keeps writers of the file away; readers need not be. */
+typedef struct {
+    guint64 offset, length_bytes;
+} StagingRange;
+/* An existing file is taken over, with its name. Fails: NOT_FOUND, IO ... */
+StagingFile *staging_file_open(const char *folder, MemoryBudget *budget, const char *name, GError **error);
+/* TRUE while no file is needed. */
+gboolean staging_file_is_in_memory(StagingFile *staging);
+/* What was written is on disk. Blocks: yes. */
+gboolean staging_file_sync(StagingFile *staging, GError **error);
+/* Gives the file a name in its folder, and the bytes of `ranges` (of StagingRange) are on disk. Blocks: yes.
+ */
+gboolean staging_file_link(StagingFile *staging, const char *name, const GArray *ranges, GError **error);
+/* Goes on in another file without a name, with the bytes of `ranges`: the one before stays as it is. */
+gboolean staging_file_renew(StagingFile *staging, const GArray *ranges, GError **error);
+
 /* Between two staging files, or to any descriptor: shares blocks where the file system can. */
 gboolean staging_file_copy(StagingFile *from, guint64 from_offset, StagingFile *to, guint64 to_offset,
                            guint64 length_bytes, GError **error);

@@ -52,7 +52,8 @@ stream_upload_prepare(ObjectFile *file)
     storage_get_capabilities(file->storage, &can);
     lock_acquire(&file->lock);
     part_layout_init(&file->layout, &can, (guint64)storage_get_settings(file->storage)->part_bytes);
-    file->streams = can.multipart;
+    /* The journal stores what is committed, and a crash would leave the parts of what is not. */
+    file->streams = can.multipart && !file->journalled;
     file->layout_known = TRUE;
     lock_release(&file->lock);
 }

@@ -154,14 +154,13 @@ choose_driver(ConfigFile *file, const char *section, char **out_name, GError **e
 }
 
 static gboolean
-refuse_journal(ConfigSection *section, GError **error)
+check_durability(const StorageSettings *storage, GError **error)
 {
-    const char *durability = config_section_get_string(section, "durability");
-    if (strcmp(durability, "storage") == 0)
+    if (!storage->journal || storage->driver->files == NULL)
         return TRUE;
-    return config_section_fail(section, "durability", error,
-                               "durability = %s: this version does not have it; write durability = storage",
-                               durability);
+    return config_section_fail(storage->section, "durability", error,
+                               "durability = journal: files of this storage are written in place and need no "
+                               "journal; write durability = storage");
 }
 
 /* What is made but not shown would only puzzle. */
@@ -195,8 +194,9 @@ read_storage(ConfigFile *file, const char *header, const Settings *settings, GEr
         return NULL;
     const ConfigKey *const tables[] = {settings_get_storage_keys(), storage->driver->keys, NULL};
     ConfigSection *section = storage->section = config_section_check(file, header, tables, error);
-    if (!section || !refuse_journal(section, error))
+    if (!section)
         return NULL;
+    storage->journal = strcmp(config_section_get_string(section, "durability"), "journal") == 0;
     storage->folders = config_section_get_boolean(section, "folders");
     storage->read_only = config_section_get_boolean(section, "read_only");
     storage->exact_attributes = strcmp(config_section_get_string(section, "attributes"), "exact") == 0;
@@ -207,7 +207,8 @@ read_storage(ConfigFile *file, const char *header, const Settings *settings, GEr
     storage->timeout_us = get_own_or(section, "timeout", settings->timeout_us);
     storage->part_bytes = config_section_get_integer(section, "part_size");
     storage->maximum_requests = (guint)config_section_get_integer(section, "max_requests");
-    return check_containers(storage, error) ? g_steal_pointer(&storage) : NULL;
+    return check_durability(storage, error) && check_containers(storage, error) ? g_steal_pointer(&storage)
+                                                                                : NULL;
 }
 
 static const StorageSettings *
@@ -267,6 +268,7 @@ read_global(Settings *settings, ConfigSection *section, GError **error)
     settings->state_dir = g_strdup(config_section_get_string(section, "state_dir"));
     settings->cache_dir = g_strdup(config_section_get_string(section, "cache_dir"));
     settings->memory_limit_bytes = config_section_get_integer(section, "memory_limit");
+    settings->journal_size_bytes = config_section_get_integer(section, "journal_size");
     settings->freshness_us = config_section_get_integer(section, "freshness");
     settings->timeout_us = config_section_get_integer(section, "timeout");
     settings->passthrough = config_section_get_boolean(section, "passthrough");
@@ -325,4 +327,13 @@ settings_make_read_only(Settings *settings)
         StorageSettings *storage = g_ptr_array_index(settings->storages, i);
         storage->read_only = TRUE;
     }
+}
+
+gboolean
+settings_wants_journal(const Settings *settings)
+{
+    for (guint i = 0; i < settings->storages->len; i++)
+        if (((const StorageSettings *)settings->storages->pdata[i])->journal)
+            return TRUE;
+    return FALSE;
 }

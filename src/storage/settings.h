@@ -23,6 +23,7 @@ typedef struct {
     gboolean exact_attributes;
     char **containers;               /* shown ones; NULL: all */
     char **create_containers;        /* may be empty */
+    gboolean journal;                /* durability = journal */
     gint64 freshness_us, timeout_us; /* the storage's own or [storagefs]'s */
     gint64 part_bytes;               /* wanted part size for multi-part uploads; grows with the object */
     guint maximum_requests;          /* parallel requests of this storage, 1..512 */
@@ -34,6 +35,7 @@ typedef struct {
     char *state_dir, *cache_dir; /* as written, NULL when not */
     gint64 memory_limit_bytes;
     gint64 cache_size_bytes; /* 0: no disk cache */
+    gint64 journal_size_bytes; /* 0: no limit */
     gint64 freshness_us, timeout_us;
     gboolean passthrough;
     LogLevel log_level;
@@ -54,6 +56,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Settings, settings_free)
 
 /* `-o ro`: every storage as if it had read_only = yes, so that nothing is ever written to a service. */
 void settings_make_read_only(Settings *settings);
+/* A storage of it has durability = journal. */
+gboolean settings_wants_journal(const Settings *settings);
 
 /* The tables, for documentation and conf/storagefs.conf.example's test: each ended by name NULL. */
 const ConfigKey *settings_get_global_keys(void);

@@ -48,6 +48,13 @@ static const ConfigKey GLOBAL_KEYS[] = {
      .help =
          "yes: the kernel itself reads and writes files of local storages where it can (Linux 6.9, root); "
          "no: the daemon always does"},
+    {.name = "journal_size",
+     .type = CONFIG_SIZE,
+     .default_text = "16G",
+     .maximum = 1024 * TIB,
+     .help =
+         "bytes of durability = journal that may wait on the local disk; when it is full, writers wait for "
+         "uploads, and fail (no space) when nothing leaves it in time; 0: as much as the disk has"},
     {.name = "log_level",
      .type = CONFIG_CHOICE,
      .default_text = "info",
@@ -87,8 +94,8 @@ static const ConfigKey STORAGE_KEYS[] = {
      .default_text = "storage",
      .choices = DURABILITIES,
      .help =
-         "storage: close and fsync return when the object is complete in the storage, the only value that "
-         "this version has"},
+         "storage: close and fsync return when the object is complete in the storage; journal: when it is on "
+         "the local disk, and it is stored in the background, across crashes, until that succeeds"},
     {.name = "freshness",
      .type = CONFIG_DURATION,
      .maximum = 24 * HOUR_US,

@@ -18,34 +18,60 @@ remove_tree(const char *path)
 }
 
 static void
-set_up(ObjectFixture *fixture, gconstpointer keys)
+open_store(ObjectFixture *fixture, const char *journal)
 {
     GError *error = NULL;
+    g_autofree char *staging = g_build_filename(fixture->folder, "staging", NULL);
+    ObjectStoreSettings settings = {.memory_limit_bytes = 16 << 20,
+                                    .staging_dir = staging,
+                                    .recovery_dir = fixture->recovery,
+                                    .journal_dir = journal,
+                                    .journal_size_bytes = fixture->journal_size_bytes};
+    fixture->store = object_store_new(&settings, &error);
+    g_assert_no_error(error);
+}
+
+static void
+close_store(ObjectFixture *fixture)
+{
+    ObjectStoreStatistics statistics;
+    object_store_end_journal(fixture->store, NULL);
+    object_store_get_statistics(fixture->store, &statistics);
+    g_assert_cmpuint(statistics.memory_peak_bytes, <=, statistics.memory_limit_bytes);
+    object_store_free(fixture->store);
+}
+
+void
+object_fixture_restart(ObjectFixture *fixture, const char *journal)
+{
+    close_store(fixture);
+    open_store(fixture, journal != NULL ? journal : fixture->journal);
+}
+
+static void
+set_up(ObjectFixture *fixture, gconstpointer keys)
+{
     fixture->base.storage = storage_fixture_memory(keys != NULL ? keys : OBJECT_FIXTURE_KEYS);
     fixture->base.store = memory_get_store(storage_get_instance(fixture->base.storage));
     g_assert_true(storage_create_container(fixture->base.storage, NULL, "c", NULL));
     fixture->folder = g_dir_make_tmp("storagefs-object-XXXXXX", NULL);
-    g_autofree char *staging = g_build_filename(fixture->folder, "staging", NULL);
     fixture->recovery = g_build_filename(fixture->folder, "recovery", NULL);
-    ObjectStoreSettings settings = {16 << 20, staging, fixture->recovery};
-    fixture->store = object_store_new(&settings, &error);
-    g_assert_no_error(error);
+    fixture->journal = g_build_filename(fixture->folder, "journal", NULL);
+    open_store(fixture, fixture->journal);
     memory_fault_reset_counts(fixture->base.store);
 }
 
 static void
 tear_down(ObjectFixture *fixture, gconstpointer keys)
 {
-    ObjectStoreStatistics statistics;
-    object_store_get_statistics(fixture->store, &statistics);
-    g_assert_cmpuint(statistics.memory_peak_bytes, <=, statistics.memory_limit_bytes);
-    object_store_free(fixture->store);
+    close_store(fixture);
     if (!fixture->keeps_uploads)
         g_assert_cmpuint(object_fixture_count_uploads(fixture), ==, 0);
     storage_unref(fixture->base.storage);
     remove_tree(fixture->folder);
     g_free(fixture->folder);
     g_free(fixture->recovery);
+    g_free(fixture->journal);
 }
 
 void

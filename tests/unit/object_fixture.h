@@ -9,8 +9,9 @@ typedef struct {
     StorageFixture base; /* storage "s" with container "c" */
     ObjectStore *store;
     char *folder; /* staging and recovery below it */
-    char *recovery;
-    gboolean keeps_uploads; /* a test that makes aborting fail too */
+    char *recovery, *journal;
+    gint64 journal_size_bytes; /* of the next store */
+    gboolean keeps_uploads;    /* a test that makes aborting fail too */
 } ObjectFixture;
 
 /* Small parts, so that tests need no gigabytes: 64 KiB wanted, 16 KiB at least. */
@@ -19,6 +20,12 @@ typedef struct {
 /* keys: of the storage, NULL for OBJECT_FIXTURE_KEYS. */
 void object_fixture_add(const char *path, void (*test)(ObjectFixture *fixture, gconstpointer keys),
                         const char *keys);
+
+/* OBJECT_FIXTURE_KEYS with a journal. */
+#define OBJECT_FIXTURE_JOURNAL_KEYS OBJECT_FIXTURE_KEYS "durability = journal\n"
+/* The store anew, from what is on disk in `journal` (NULL: where it was); uploads do not begin. Every file
+ * must be closed. */
+void object_fixture_restart(ObjectFixture *fixture, const char *journal);
 
 /* A file that does not exist yet, or (FALSE: the object must exist) as the storage has it now. */
 ObjectFile *object_fixture_create(ObjectFixture *fixture, const char *key);

@@ -1,0 +1,157 @@
+/* Where an ObjectFile will be stored: renamed, removed, or put in another one's place. */
+#include "src/base/error.h"
+#include "src/base/log.h"
+#include "src/object/object_file.h"
+#include "src/object/object_file_state.h"
+#include "src/object/stream_upload.h"
+
+static void
+end_change(ObjectFile *file)
+{
+    lock_acquire(&file->lock);
+    object_file_end_change_locked(file);
+    lock_release(&file->lock);
+}
+
+static void
+set_name_locked(ObjectFile *file, const char *container, const char *key)
+{
+    char *old_container = file->container, *old_key = file->key;
+    file->container = g_strdup(container);
+    file->key = g_strdup(key);
+    g_free(old_container);
+    g_free(old_key);
+}
+
+static void
+move_locked(ObjectFile *file, const char *container, const char *key, const ObjectInfo *moved)
+{
+    set_name_locked(file, container, key);
+    if (moved == NULL || file->base == NULL)
+        return;
+    object_version_move(file->base, container, key, moved->etag);
+    object_info_clear(&file->info);
+    object_info_copy(&file->info, moved);
+    file->info.size_bytes = object_version_get_size(file->base);
+}
+
+static gboolean
+is_at(ObjectFile *file, const char *etag, gboolean is_stored)
+{
+    return is_stored ? g_strcmp0(file->info.etag, etag) == 0 : file->base == NULL;
+}
+
+static gboolean
+fail_published(const char *container, const char *key, GError **error)
+{
+    g_set_error(error, STORAGEFS_ERROR, ERROR_CHANGED, "%s/%s: was published while it was renamed", container,
+                key);
+    return FALSE;
+}
+
+gboolean
+object_file_move(ObjectFile *file, Call *call, const char *container, const char *key,
+                 const char *copied_etag, const ObjectInfo *moved, GError **error)
+{
+    if (!object_file_begin_change(file, call, error))
+        return FALSE;
+    if (!is_at(file, copied_etag, moved != NULL)) {
+        end_change(file);
+        return fail_published(container, key, error);
+    }
+    /* Parts that went out belong to the old name. */
+    stream_upload_abandon(file);
+    object_file_clear_doubt(file);
+    lock_acquire(&file->lock);
+    move_locked(file, container, key, moved);
+    lock_release(&file->lock);
+    gboolean ok = object_file_rename_record(file, error);
+    end_change(file);
+    return ok;
+}
+
+/* Under the token. */
+static gboolean
+take_place(ObjectFile *file, const char *container, const char *key, const ObjectInfo *replaced,
+           GError **error)
+{
+    g_autoptr(ObjectVersion) base = replaced == NULL
+                                        ? NULL
+                                        : object_version_get(file->store->versions, file->storage, container,
+                                                             key, replaced->etag, replaced->size_bytes);
+    lock_acquire(&file->lock);
+    g_autofree char *old_container = g_strdup(file->container), *old_key = g_strdup(file->key);
+    set_name_locked(file, container, key);
+    if (base != NULL) {
+        file->base = object_version_ref(base);
+        object_info_copy(&file->info, replaced);
+        file->content_dirty = TRUE;
+        file->exclusive = FALSE;
+    }
+    lock_release(&file->lock);
+    if (object_file_rename_record(file, error))
+        return TRUE;
+    lock_acquire(&file->lock);
+    set_name_locked(file, old_container, old_key);
+    g_clear_pointer(&file->base, object_version_unref);
+    object_info_clear(&file->info);
+    file->info = (ObjectInfo){0};
+    lock_release(&file->lock);
+    return FALSE;
+}
+
+gboolean
+object_file_take_place(ObjectFile *file, Call *call, const char *container, const char *key,
+                       const ObjectInfo *replaced, char **out_stray_etag, GError **error)
+{
+    *out_stray_etag = NULL;
+    if (!object_file_begin_change(file, call, error))
+        return FALSE;
+    gboolean ok = file->base == NULL || fail_published(container, key, error);
+    ok = ok && (file->doubt == NULL || object_file_resolve_doubt(file, call, out_stray_etag, error));
+    stream_upload_abandon(file);
+    ok = ok && take_place(file, container, key, replaced, error);
+    if (!ok)
+        g_clear_pointer(out_stray_etag, g_free);
+    end_change(file);
+    return ok;
+}
+
+void
+object_file_drop(ObjectFile *file)
+{
+    lock_acquire(&file->lock);
+    file->dropped = TRUE;
+    g_autoptr(Call) call = file->publication_call != NULL ? call_ref(file->publication_call) : NULL;
+    gboolean waits = file->entry != NULL;
+    lock_release(&file->lock);
+    if (call != NULL)
+        call_cancel(call);
+    lock_acquire(&file->lock);
+    while (file->publishing)
+        condition_wait(&file->changed, &file->lock, 0);
+    lock_release(&file->lock);
+    stream_upload_abandon(file);
+    if (waits)
+        object_file_drop_record(file);
+}
+
+gboolean
+object_file_remove(ObjectFile *file, Call *call, const ObjectFileDeletion *deletion, GError **error)
+{
+    g_autofree char *unconfirmed = NULL;
+    if (!object_file_begin_change(file, call, error))
+        return FALSE;
+    gboolean ok = file->doubt == NULL || object_file_resolve_doubt(file, call, &unconfirmed, error);
+    lock_acquire(&file->lock);
+    g_autofree char *etag = g_strdup(unconfirmed != NULL ? unconfirmed : file->info.etag);
+    lock_release(&file->lock);
+    ok = ok && (etag == NULL || deletion->run(deletion->data, etag, error));
+    lock_acquire(&file->lock);
+    file->dropped = file->dropped || ok;
+    object_file_end_change_locked(file);
+    lock_release(&file->lock);
+    if (ok)
+        object_file_drop(file);
+    return ok;
+}
