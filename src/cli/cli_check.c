@@ -53,6 +53,7 @@ check_storage(const StorageSettings *settings, GError **error)
     if (storage == NULL)
         return FALSE;
     printf("%s: %s\n", settings->name, storage_get_place(storage));
+    printf("  durability                %s\n", settings->journal ? "journal" : "storage");
     g_autoptr(Call) call = storage_new_call(storage);
     storage_connect(storage);
     if (!storage_wait_connected(storage, call, error) || !print_containers(storage, call, error))

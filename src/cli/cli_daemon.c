@@ -40,12 +40,26 @@ load_settings(const Daemon *daemon, const char *path, GError **error)
     return settings;
 }
 
+/* How long the daemon of the last mount may take to end. */
+#define JOURNAL_WAIT_US (60 * G_USEC_PER_SEC)
+
+static gboolean
+check_journal(Daemon *daemon, const Settings *settings, GError **error)
+{
+    if (!settings_wants_journal(settings) || object_store_has_journal(daemon->store))
+        return TRUE;
+    g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_CONFIG,
+                "durability = journal: this mount began without a journal; unmount and mount again");
+    return FALSE;
+}
+
 static gboolean
 reload(gpointer data, GError **error)
 {
     Daemon *daemon = data;
     g_autoptr(Settings) settings = load_settings(daemon, daemon->settings->path, error);
-    if (settings == NULL || !storage_set_reload(daemon->set, settings, error))
+    if (settings == NULL || !check_journal(daemon, settings, error) ||
+        !storage_set_reload(daemon->set, settings, error))
         return FALSE;
     log_set_level(settings->log_level);
     return TRUE;
@@ -58,11 +72,18 @@ make_store(Daemon *daemon, const char *state_dir, GError **error)
     g_autofree char *staging = g_build_filename(cache_dir ? cache_dir : state_dir, "staging", NULL);
     g_autofree char *objects = g_build_filename(cache_dir ? cache_dir : state_dir, "objects", NULL);
     g_autofree char *recovery = g_build_filename(state_dir, "recovery", NULL);
+    g_autofree char *journal = g_build_filename(state_dir, "journal", NULL);
+    /* Where it is not wanted any more, what it still has is stored all the same. */
+    gboolean has_journal =
+        settings_wants_journal(daemon->settings) || g_file_test(journal, G_FILE_TEST_IS_DIR);
     ObjectStoreSettings settings = {.memory_limit_bytes = daemon->settings->memory_limit_bytes,
                                     .staging_dir = staging,
                                     .recovery_dir = recovery,
                                     .objects_dir = objects,
-                                    .cache_size_bytes = daemon->settings->cache_size_bytes};
+                                    .cache_size_bytes = daemon->settings->cache_size_bytes,
+                                    .journal_dir = has_journal ? journal : NULL,
+                                    .journal_size_bytes = daemon->settings->journal_size_bytes,
+                                    .journal_wait_us = JOURNAL_WAIT_US};
     daemon->store = object_store_new(&settings, error);
     return daemon->store != NULL;
 }
@@ -145,6 +166,7 @@ drain(ObjectStore *store)
     g_autoptr(GError) error = NULL;
     if (!object_store_drain(store, call, &error))
         log_error("unmount: %s", error->message);
+    object_store_end_journal(store, call);
 }
 
 static void
@@ -226,6 +248,7 @@ serve(const CliDaemonOptions *options, int started_fd)
         close(started_fd);
     }
     storage_set_connect(daemon.set);
+    object_store_start_journal(daemon.store);
     log_info("mounted %s at %s", daemon.settings->path, daemon.mount_point);
     gboolean served = front_run(daemon.front, &error);
     if (!served)

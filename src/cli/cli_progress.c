@@ -27,7 +27,8 @@ sum_pending(JsonNode *root)
     JsonArray *uploads = json_object_get_array_member(json_node_get_object(root), "uploads");
     for (guint i = 0; i < json_array_get_length(uploads); i++) {
         JsonObject *upload = json_array_get_object_element(uploads, i);
-        if (strcmp(json_object_get_string_member(upload, "state"), "publishing") != 0)
+        const char *state = json_object_get_string_member(upload, "state");
+        if (strcmp(state, "publishing") != 0 && strcmp(state, "waiting") != 0)
             continue;
         pending.count++;
         pending.size_bytes += (guint64)json_object_get_int_member(upload, "size_bytes");
@@ -51,6 +52,8 @@ gboolean
 cli_progress_wait(const char *mount_point, GError **error)
 {
     gboolean drawn = FALSE;
+    /* What waits after a failure is tried now; whoever may not say so waits a little longer. */
+    (void)cli_control_write(mount_point, "uploads", "hurry", NULL);
     for (;;) {
         g_autoptr(JsonNode) root = cli_control_read_status(mount_point, error);
         if (root == NULL)

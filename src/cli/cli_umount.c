@@ -65,6 +65,9 @@ run(int argc, char **argv)
         return cli_fail(error);
     if (pid != 0 && !force && !cli_progress_wait(rest[0], &error))
         return cli_fail(error);
+    /* A daemon that does not hear of it only takes longer to end. */
+    if (pid != 0 && force)
+        (void)cli_control_write(rest[0], "uploads", "leave", NULL);
     if (!unmount(rest[0], force || pid == 0, &error))
         return cli_fail(error);
     if (!force)
@@ -78,6 +81,6 @@ const CliCommand cli_umount_command = {
     .summary = "Waits for uploads, unmounts, and waits for the daemon to end",
     .help = "  --force  unmounts at once, also when files are open: the daemon stores what was written and "
             "ends by\n"
-            "           itself\n",
+            "           itself; what waits in a journal is stored after the next mount\n",
     .run = run,
 };

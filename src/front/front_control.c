@@ -13,14 +13,17 @@
 #define CONTROL_DIRECTORY_INODE 2
 #define CONTROL_FIRST_FILE_INODE 3
 #define CONTROL_NAME ".control"
-/* A name or a path with its newline. */
-#define COMMAND_MAX 4200
+/* How long a storage may stand still while an upload is saved elsewhere. */
+#define EXPORT_PATIENCE_US (60 * G_USEC_PER_SEC)
+/* An upload's number, which may be a path, and a path. */
+#define COMMAND_MAX 8400
 
 typedef struct {
     const char *name;
     mode_t mode;
     GString *(*show)(Front *front);                                      /* NULL: write-only */
     gboolean (*command)(Front *front, const char *text, GError **error); /* NULL: read-only */
+    gboolean is_slow; /* the command may wait for a disk or a storage: not on a thread that reads /dev/fuse */
 } ControlFile;
 
 static GString *
@@ -72,12 +75,55 @@ command_refresh(Front *front, const char *path, GError **error)
     return TRUE;
 }
 
+static gboolean
+fail_command(GError **error)
+{
+    g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_ARGUMENT,
+                "uploads: write retry ID, drop ID, export ID and a path on the next line, hurry, or leave");
+    return FALSE;
+}
+
+static gboolean
+export_upload(Front *front, const char *rest, GError **error)
+{
+    g_auto(GStrv) lines = g_strsplit(rest, "\n", 2);
+    if (g_strv_length(lines) != 2 || lines[1][0] != '/')
+        return fail_command(error);
+    g_autoptr(Call) call = call_new(EXPORT_PATIENCE_US);
+    return object_store_export_upload(front->store, call, lines[0], lines[1], error);
+}
+
+static gboolean
+command_uploads(Front *front, const char *text, GError **error)
+{
+    if (strcmp(text, "leave") == 0) {
+        object_store_leave_uploads(front->store);
+        return TRUE;
+    }
+    if (strcmp(text, "hurry") == 0) {
+        object_store_hurry_uploads(front->store);
+        return TRUE;
+    }
+    const char *rest = strchr(text, ' ');
+    if (rest == NULL)
+        return fail_command(error);
+    rest++;
+    if (g_str_has_prefix(text, "export "))
+        return export_upload(front, rest, error);
+    if (strchr(rest, '\n') != NULL)
+        return fail_command(error);
+    if (g_str_has_prefix(text, "retry "))
+        return object_store_retry_upload(front->store, rest, error);
+    return g_str_has_prefix(text, "drop ") ? object_store_drop_upload(front->store, rest, error)
+                                           : fail_command(error);
+}
+
 static const ControlFile control_files[] = {
     {"default", S_IFREG | 0644, show_default, command_default},
     {"storages", S_IFREG | 0444, front_status_storages, NULL},
     {"status", S_IFREG | 0444, front_status_json, NULL},
     {"metrics", S_IFREG | 0444, front_metrics_text, NULL},
-    {"uploads", S_IFREG | 0444, front_status_uploads, NULL},
+    {"uploads", S_IFREG | 0644, front_status_uploads, command_uploads, TRUE},
     {"reload", S_IFREG | 0200, NULL, command_reload},
     {"refresh", S_IFREG | 0200, NULL, command_refresh},
 };
@@ -275,6 +321,32 @@ front_control_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offs
     return TRUE;
 }
 
+typedef struct {
+    fuse_req_t request;
+    const ControlFile *file;
+    char *text;
+    size_t size;
+} SlowCommand;
+
+static void
+run_command(fuse_req_t request, const ControlFile *file, const char *text, size_t size)
+{
+    g_autoptr(GError) error = NULL;
+    if (file->command(front_of(request), text, &error))
+        front_reply_written(request, size);
+    else
+        front_reply_failure(request, "write", CONTROL_NAME, file->name, &error);
+}
+
+static void
+run_slow(gpointer data)
+{
+    SlowCommand *command = data;
+    run_command(command->request, command->file, command->text, command->size);
+    g_free(command->text);
+    g_free(command);
+}
+
 gboolean
 front_control_write(fuse_req_t request, fuse_ino_t inode, const char *data, size_t size,
                     struct fuse_file_info *info)
@@ -294,11 +366,13 @@ front_control_write(fuse_req_t request, fuse_ino_t inode, const char *data, size
     gsize length = strlen(text);
     if (length > 0 && text[length - 1] == '\n')
         text[length - 1] = '\0';
-    g_autoptr(GError) error = NULL;
-    if (file->command(front_of(request), text, &error))
-        front_reply_written(request, size);
-    else
-        front_reply_failure(request, "write", CONTROL_NAME, file->name, &error);
+    if (file->is_slow) {
+        SlowCommand *command = g_new(SlowCommand, 1);
+        *command = (SlowCommand){request, file, g_steal_pointer(&text), size};
+        worker_pool_push(front_of(request)->commands, run_slow, command);
+    } else {
+        run_command(request, file, text, size);
+    }
     return TRUE;
 }
 

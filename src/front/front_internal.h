@@ -21,7 +21,8 @@ struct Front {
     FrontInterrupt *interrupt;
     FrontPassthrough *passthrough;
     Lock reads_lock;
-    GHashTable *reads; /* FrontJobs of the reads that run on lanes, see front_job.h */
+    GHashTable *reads;    /* FrontJobs of the reads that run on lanes, see front_job.h */
+    WorkerPool *commands; /* runs what is written to .control and takes long */
     Lock handles_lock;
     GHashTable *handles; /* open ones, see front_handles.h */
     gint64 started_us;   /* monotonic */

@@ -114,6 +114,43 @@ append_disk_cache_metrics(GString *out, Front *front)
            cache.damaged);
 }
 
+/* What is on its way or could not be stored, by state. */
+typedef struct {
+    guint64 count, bytes, oldest_s, attempts;
+} UploadSums;
+
+static void
+append_upload_metric(GString *out, const char *name, const char *help, const UploadSums *sums, gsize offset)
+{
+    static const char *const states[] = {"writing", "publishing", "parked", "waiting"};
+    g_string_append_printf(out, "# HELP storagefs_%s %s\n# TYPE storagefs_%s gauge\n", name, help, name);
+    for (guint i = 0; i < G_N_ELEMENTS(states); i++)
+        g_string_append_printf(out, "storagefs_%s{state=\"%s\"} %" G_GUINT64_FORMAT "\n", name, states[i],
+                               G_STRUCT_MEMBER(guint64, &sums[i], offset));
+}
+
+static void
+append_upload_metrics(GString *out, Front *front)
+{
+    UploadSums sums[UPLOAD_WAITING + 1] = {{0}};
+    g_autoptr(GPtrArray) uploads = object_store_list_uploads(front->store);
+    for (guint i = 0; i < uploads->len; i++) {
+        const UploadStatus *upload = uploads->pdata[i];
+        UploadSums *sum = &sums[upload->state];
+        sum->count++;
+        sum->bytes += upload->size_bytes;
+        sum->attempts += upload->attempts;
+        sum->oldest_s = MAX(sum->oldest_s, (guint64)(upload->age_us / G_USEC_PER_SEC));
+    }
+    append_upload_metric(out, "uploads", "Objects that are not stored yet.", sums,
+                         offsetof(UploadSums, count));
+    append_upload_metric(out, "upload_bytes", "Their bytes.", sums, offsetof(UploadSums, bytes));
+    append_upload_metric(out, "upload_oldest_seconds", "The age of the oldest one.", sums,
+                         offsetof(UploadSums, oldest_s));
+    append_upload_metric(out, "upload_attempts", "Attempts to store them.", sums,
+                         offsetof(UploadSums, attempts));
+}
+
 GString *
 front_metrics_text(Front *front)
 {
@@ -136,6 +173,9 @@ front_metrics_text(Front *front)
     metric(out, "errors_total", "counter", "Failures logged as errors.",
            __atomic_load_n(&front->errors, __ATOMIC_RELAXED));
     append_disk_cache_metrics(out, front);
+    metric(out, "journal_bytes", "gauge", "Bytes that only the journal has.", store.journal_bytes);
+    metric(out, "journal_limit_bytes", "gauge", "What it may have; 0: no limit.", store.journal_limit_bytes);
+    append_upload_metrics(out, front);
     append_storage_metrics(out, front);
     return out;
 }

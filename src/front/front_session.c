@@ -191,6 +191,7 @@ front_new(StorageSet *set, ObjectStore *store, Tree *tree, const FrontOptions *o
     front_handles_init(front);
     front_job_init(front);
     front->passthrough = front_passthrough_new(options->passthrough);
+    front->commands = worker_pool_new("control", 4);
     front->started_us = g_get_monotonic_time();
     if (!mount_session(front, error)) {
         front_free(front);
@@ -260,6 +261,7 @@ front_free(Front *front)
 {
     if (front->session != NULL) {
         front_job_cancel_reads(front);
+        worker_pool_drain(front->commands);
         drain_lanes(front);
         front_handles_release_all(front);
         tree_set_observer(front->tree, NULL);
@@ -268,6 +270,7 @@ front_free(Front *front)
         fuse_session_destroy(front->session);
         front_interrupt_free(front->interrupt);
     }
+    worker_pool_free(front->commands);
     front_handles_clear(front);
     front_job_clear(front);
     front_passthrough_free(front->passthrough);

@@ -16,7 +16,7 @@ state_name(StorageState state)
 static const char *
 upload_state_name(UploadState state)
 {
-    static const char *const names[] = {"writing", "publishing", "parked"};
+    static const char *const names[] = {"writing", "publishing", "parked", "waiting"};
     return names[state];
 }
 
@@ -90,6 +90,7 @@ add_storage(JsonBuilder *json, Storage *storage)
     add_string(json, "state", state_name(health.state));
     add_string(json, "layout", settings->folders ? "folders" : "flat");
     add_boolean(json, "read_only", settings->read_only);
+    add_string(json, "durability", settings->journal ? "journal" : "storage");
     add_boolean(json, "in_place", storage_is_file_system(storage));
     add_string(json, "last_error", health.last_error);
     if (health.last_error != NULL)
@@ -119,6 +120,7 @@ static void
 add_upload(JsonBuilder *json, const UploadStatus *upload)
 {
     json_builder_begin_object(json);
+    add_string(json, "id", upload->id);
     add_string(json, "state", upload_state_name(upload->state));
     add_string(json, "storage", upload->storage);
     add_string(json, "container", upload->container);
@@ -160,6 +162,13 @@ add_store(JsonBuilder *json, Front *front)
     add_integer(json, "publication_failures", store.publication_failures);
     add_integer(json, "block_hits", store.block_hits);
     add_integer(json, "block_misses", store.block_misses);
+    json_builder_end_object(json);
+    begin(json, "journal");
+    add_boolean(json, "on", object_store_has_journal(front->store));
+    add_integer(json, "bytes", store.journal_bytes);
+    add_integer(json, "limit_bytes", store.journal_limit_bytes);
+    add_integer(json, "waiting", store.journal_waiting);
+    add_integer(json, "parked", store.journal_parked);
     json_builder_end_object(json);
     TreeStatistics tree;
     tree_get_statistics(front->tree, &tree);
@@ -294,6 +303,8 @@ front_status_uploads(Front *front)
         append_escaped(out, upload->last_error);
         g_string_append_c(out, '\t');
         append_escaped(out, upload->recovery_path);
+        g_string_append_c(out, '\t');
+        append_escaped(out, upload->id);
         g_string_append_c(out, '\n');
     }
     return out;

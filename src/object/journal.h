@@ -37,6 +37,8 @@ JournalFolder *journal_get_folder(Journal *journal);
 
 /* From now on entries are stored. */
 void journal_start(Journal *journal);
+/* What waits is tried at once. */
+void journal_hurry(Journal *journal);
 /* Tries everything that waits at once, and once. Returns when nothing is under way any more, or the call
  * ends. */
 void journal_drain(Journal *journal, Call *call);

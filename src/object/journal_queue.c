@@ -371,6 +371,14 @@ hurry_all_locked(Journal *journal)
     }
 }
 
+void
+journal_hurry(Journal *journal)
+{
+    lock_acquire(&journal->lock);
+    hurry_all_locked(journal);
+    lock_release(&journal->lock);
+}
+
 static void
 forgive_lane(gpointer storage, gpointer lane, gpointer unused)
 {

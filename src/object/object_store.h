@@ -41,8 +41,12 @@ JournalRecord *object_store_take_record(ObjectStore *store);
 void object_store_add_stray(ObjectStore *store, JournalRecord *record, const char *why);
 /* Uploads from the journal begin. */
 void object_store_start_journal(ObjectStore *store);
-/* They end, and the journal lets go of its files; what waits is tried once more before, within the call. call
- * NULL: at once. */
+/* What waits is tried at once, whatever it has waited for. */
+void object_store_hurry_uploads(ObjectStore *store);
+/* object_store_end_journal() will try nothing any more. */
+void object_store_leave_uploads(ObjectStore *store);
+/* They end, and the journal lets go of its files; what waits is tried once more before, within the call,
+ * unless it is left. */
 void object_store_end_journal(ObjectStore *store, Call *call);
 
 typedef enum { UPLOAD_WRITING, UPLOAD_PUBLISHING, UPLOAD_PARKED, UPLOAD_WAITING } UploadState;

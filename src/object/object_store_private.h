@@ -20,6 +20,7 @@ struct ObjectStore {
     LoanTable *loans;
     char *staging_dir, *recovery_dir;
     Journal *journal; /* NULL: no storage has one */
+    gint leaves;      /* atomic: what waits in it is not tried at the end */
 
     gint streams; /* positions that read ahead now; atomic */
 

@@ -185,11 +185,24 @@ object_store_start_journal(ObjectStore *store)
 }
 
 void
+object_store_hurry_uploads(ObjectStore *store)
+{
+    if (store->journal != NULL)
+        journal_hurry(store->journal);
+}
+
+void
+object_store_leave_uploads(ObjectStore *store)
+{
+    g_atomic_int_set(&store->leaves, TRUE);
+}
+
+void
 object_store_end_journal(ObjectStore *store, Call *call)
 {
     if (store->journal == NULL)
         return;
-    if (call != NULL)
+    if (!g_atomic_int_get(&store->leaves))
         journal_drain(store->journal, call);
     journal_stop(store->journal);
 }

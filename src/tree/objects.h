@@ -1,7 +1,7 @@
 /* Containers and folders of object services, and what lies in them: what is known and how to ask, listings,
  * open objects, changes. Reading order: objects_look.c, objects_ask.c, objects_fetch.c, objects_pages.c,
  * objects_ahead.c, objects_entry.c, objects_attributes.c, objects_open.c, objects_change.c, objects_folder.c,
- * objects_rename.c, objects_move.c, objects_xattr.c; objects.c is the table.
+ * objects_rename.c, objects_move.c, objects_journal.c, objects_xattr.c; objects.c is the table.
  */
 #pragma once
 
@@ -99,6 +99,23 @@ FileHandle *objects_hold_open(Tree *tree, Node *node);
 /* Copies of the object that are not stored yet fetch its bytes (loan.h), before it is replaced, deleted or
  * moved; what is returned lives as long as that takes. NULL: error. */
 LoanCall *objects_call_in_loans(Tree *tree, Call *call, const NodePlace *place, GError **error);
+
+/* Makes the file the Node's, and keeps the Node; takes file. */
+void objects_bind_locked(Tree *tree, Node *node, ObjectFile *file) REQUIRES(tree->lock);
+/* For the Node's file. */
+void objects_fill_events(Node *node, ObjectFileEvents *out);
+/* The Node's file is let go of when nobody uses it any more. */
+void objects_settle(Tree *tree, Call *call, Node *node);
+
+/* objects_journal.c. At the beginning: what the journal has is there. At the end: nothing is. */
+void objects_journal_restore(Tree *tree);
+void objects_journal_forget(Tree *tree);
+/* Something below waits in the journal. With the tree's lock held. */
+gboolean objects_journal_has_waiting(Tree *tree, const Node *directory);
+/* Renames what waits in the journal and was never stored, in place of what `target` (NULL: nothing) has
+ * stored. *out_moved FALSE: it is not such a file. *out_stray_etag: see object_file_take_place(). */
+gboolean objects_journal_move(Tree *tree, Call *call, ObjectFile *file, Node *target, const NodePlace *to,
+                              gboolean *out_moved, char **out_stray_etag, GError **error);
 
 /* objects_change.c */
 /* The name's Node, however old what is known of it. *out_node: a reference. Fails: NOT_FOUND. */

@@ -54,7 +54,8 @@ set_open(Tree *tree, Call *call, ObjectFile *file, Node *node, gboolean by_name,
 {
     if (!know_metadata(tree, call, node, error))
         return FALSE;
-    gboolean publish = by_name && !object_file_is_dirty(file) && !object_file_is_dropped(file);
+    gboolean kept = object_file_is_dirty(file) && !object_file_is_waiting(file);
+    gboolean publish = by_name && !kept && !object_file_is_dropped(file);
     if (valid & FILE_SET_SIZE && !object_file_truncate(file, call, (guint64)attributes->st_size, error))
         return FALSE;
     FileAttributes wanted;
@@ -62,7 +63,7 @@ set_open(Tree *tree, Call *call, ObjectFile *file, Node *node, gboolean by_name,
     unsigned changed = merge(&wanted, valid, attributes, times);
     if (changed != 0)
         object_file_set_attributes(file, changed, &wanted);
-    return !publish || object_file_publish(file, call, error);
+    return !publish || object_file_sync(file, call, error);
 }
 
 /* truncate(2) of a file nobody has open: open, cut, publish. */

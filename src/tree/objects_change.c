@@ -237,6 +237,44 @@ unlink_open(Tree *tree, Node *node, gboolean *out_open, GError **error)
     return ok;
 }
 
+typedef struct {
+    Tree *tree;
+    Call *call;
+    const NodePlace *place;
+} WaitingDeletion;
+
+static gboolean
+delete_waiting(gpointer data, const char *etag, GError **error)
+{
+    const WaitingDeletion *deletion = data;
+    g_autoptr(LoanCall) loans = objects_call_in_loans(deletion->tree, deletion->call, deletion->place, error);
+    return loans != NULL && delete_version(deletion->call, deletion->place, etag, error);
+}
+
+/* It waits in the journal, and nobody has it open: what is stored goes first, because it cannot go later, and
+ * nothing has happened when that fails. *out_done FALSE: it is not such a file. */
+static gboolean
+unlink_waiting(Tree *tree, Call *call, Node *node, const NodePlace *place, gboolean *out_done, GError **error)
+{
+    lock_acquire(&tree->lock);
+    g_autoptr(ObjectFile) file =
+        node->kind == NODE_FILE && node->file != NULL ? object_file_ref(node->file) : NULL;
+    gboolean ok = check_attached_locked(node, error);
+    lock_release(&tree->lock);
+    *out_done = file != NULL && object_file_is_waiting(file) && object_file_get_handle_count(file) == 0;
+    if (!ok || !*out_done)
+        return ok;
+    WaitingDeletion deletion = {tree, call, place};
+    if (!object_file_remove(file, call, &(ObjectFileDeletion){delete_waiting, &deletion}, error))
+        return FALSE;
+    lock_acquire(&tree->lock);
+    if (!(node->flags & NODE_DETACHED))
+        objects_vanished_locked(tree, node->parent, node->name);
+    lock_release(&tree->lock);
+    objects_settle(tree, call, node);
+    return TRUE;
+}
+
 static gboolean
 unlink_node(Tree *tree, Call *call, Node *node, GError **error)
 {
@@ -248,7 +286,11 @@ unlink_node(Tree *tree, Call *call, Node *node, GError **error)
     lock_release(&tree->lock);
     if (!ok || !objects_keep_folder(tree, call, node->parent, place.key, error))
         return FALSE;
-    gboolean was_open = FALSE;
+    gboolean done = FALSE, was_open = FALSE;
+    if (!unlink_waiting(tree, call, node, &place, &done, error))
+        return FALSE;
+    if (done)
+        return TRUE;
     if (!unlink_open(tree, node, &was_open, error))
         return FALSE;
     if (was_open)

@@ -48,22 +48,44 @@ handle_published(gpointer data, ObjectFile *file, const ObjectInfo *stored)
     lock_release(&tree->lock);
 }
 
-/* Takes file. */
-static void
-bind_locked(Tree *tree, Node *node, ObjectFile *file) REQUIRES(tree->lock)
+void
+objects_bind_locked(Tree *tree, Node *node, ObjectFile *file)
 {
     node->file = file;
     g_hash_table_add(tree->open_nodes, tree_core_hold_locked(node));
+}
+
+/* The Node lives until the file is let go of, which nobody does before it is told that it was released. */
+static void
+handle_released(gpointer data, ObjectFile *file)
+{
+    Node *node = data;
+    Tree *tree = tree_of(node);
+    lock_acquire(&tree->lock);
+    tree_core_hold_locked(node);
+    object_file_end_release(file);
+    g_autoptr(Call) call = storage_new_call(node_get_storage(node));
+    lock_release(&tree->lock);
+    objects_settle(tree, call, node);
+    tree_node_unref(tree, node);
+    tree_core_flush(tree);
+}
+
+void
+objects_fill_events(Node *node, ObjectFileEvents *out)
+{
+    *out = (ObjectFileEvents){.published = handle_published, .released = handle_released, .data = node};
 }
 
 static ObjectFile *
 make_file_locked(Tree *tree, Node *node, const NodePlace *place, const ObjectInfo *version,
                  const FileAttributes *attributes, gboolean exclusive) REQUIRES(tree->lock)
 {
-    ObjectFileEvents events = {.published = handle_published, .data = node};
+    ObjectFileEvents events;
+    objects_fill_events(node, &events);
     ObjectFile *file = object_file_new(tree->store, place->storage, place->container, place->key, version,
                                        attributes, exclusive, &events);
-    bind_locked(tree, node, file);
+    objects_bind_locked(tree, node, file);
     return file;
 }
 
@@ -271,7 +293,7 @@ static ObjectFile *
 settle_locked(Tree *tree, Node *node) REQUIRES(tree->lock)
 {
     ObjectFile *file = node->file;
-    if (file == NULL || object_file_get_handle_count(file) > 0)
+    if (file == NULL || object_file_is_in_use(file))
         return NULL;
     g_auto(ObjectInfo) info = {0};
     object_file_get_info(file, &info);
@@ -293,18 +315,24 @@ settle_locked(Tree *tree, Node *node) REQUIRES(tree->lock)
 }
 
 void
+objects_settle(Tree *tree, Call *call, Node *node)
+{
+    lock_acquire(&tree->lock);
+    ObjectFile *file = node->kind == NODE_FILE ? settle_locked(tree, node) : NULL;
+    gboolean unlinked = (node->flags & NODE_UNLINKED) != 0;
+    lock_release(&tree->lock);
+    if (file == NULL)
+        return;
+    if (unlinked)
+        objects_end_lingering(tree, call, node, file);
+    object_file_unref(file);
+    tree_node_unref(tree, node);
+}
+
+void
 objects_release(Tree *tree, Call *call, Node *node, FileHandle *handle)
 {
     handle->operations->close(handle, call);
-    lock_acquire(&tree->lock);
-    ObjectFile *file = settle_locked(tree, node);
-    gboolean unlinked = (node->flags & NODE_UNLINKED) != 0;
-    lock_release(&tree->lock);
-    if (file != NULL) {
-        if (unlinked)
-            objects_end_lingering(tree, call, node, file);
-        object_file_unref(file);
-        tree_node_unref(tree, node);
-    }
+    objects_settle(tree, call, node);
     tree_core_flush(tree);
 }

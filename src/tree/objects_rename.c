@@ -103,8 +103,8 @@ detach_target(Rename *rename)
     FileAttributes attributes = {0};
     if (file != NULL)
         object_file_get_attributes(file, &attributes);
-    if (file != NULL && attributes.size_bytes <= OBJECTS_DETACH_MAX_BYTES &&
-        !object_file_detach(file, rename->call, &error))
+    if (file != NULL && object_file_get_handle_count(file) > 0 &&
+        attributes.size_bytes <= OBJECTS_DETACH_MAX_BYTES && !object_file_detach(file, rename->call, &error))
         log_warning("%s: open while replaced: %s", rename->new_name, error->message);
 }
 
@@ -306,6 +306,20 @@ move_opened(Rename *rename, ObjectFile *file, const ObjectInfo *stored, const ch
     return FALSE;
 }
 
+/* What waits in the journal and is not stored, or whatever else is open. */
+static gboolean
+move_with_file(Rename *rename, ObjectFile *file, GError **error)
+{
+    gboolean moved = FALSE;
+    g_autofree char *stray = NULL;
+    if (!objects_journal_move(rename->tree, rename->call, file, rename->target, &rename->to, &moved, &stray,
+                              error))
+        return FALSE;
+    if (!moved)
+        return move_open(rename, file, error);
+    return stray == NULL || delete_source(rename, stray, error);
+}
+
 static gboolean
 rename_file(Rename *rename, GError **error)
 {
@@ -321,7 +335,7 @@ rename_file(Rename *rename, GError **error)
     g_auto(ObjectInfo) stored = {0};
     g_autofree char *etag = NULL;
     g_autoptr(ObjectFile) file = ref_file(rename->tree, rename->node);
-    if (!(file != NULL ? move_open(rename, file, error) : move_closed(rename, &stored, &etag, error)))
+    if (!(file != NULL ? move_with_file(rename, file, error) : move_closed(rename, &stored, &etag, error)))
         return FALSE;
     g_autoptr(ObjectFile) replaced = ref_file(rename->tree, rename->target);
     g_autoptr(ObjectFile) opened = NULL;
@@ -332,8 +346,10 @@ rename_file(Rename *rename, GError **error)
     }
     move_node_locked(rename->tree, rename);
     lock_release(&rename->tree->lock);
-    if (replaced != NULL)
+    if (replaced != NULL) {
         object_file_drop(replaced);
+        objects_settle(rename->tree, rename->call, rename->target);
+    }
     return opened == NULL || move_opened(rename, opened, &stored, etag, error);
 }
 

@@ -209,9 +209,10 @@ store(Tree *tree, Call *call, Node *node, const Wanted *wanted, GError **error)
         return objects_store_metadata(tree, call, node, &attributes, wanted->content_type, wanted->others,
                                       error);
     ObjectFile *file = object_file_of_handle(held);
-    gboolean publish = !object_file_is_dirty(file) && !object_file_is_dropped(file);
+    gboolean kept = object_file_is_dirty(file) && !object_file_is_waiting(file);
+    gboolean publish = !kept && !object_file_is_dropped(file);
     object_file_set_metadata(file, wanted->content_type, wanted->others);
-    gboolean ok = !publish || object_file_publish(file, call, error);
+    gboolean ok = !publish || object_file_sync(file, call, error);
     objects_release(tree, call, node, held);
     return ok;
 }

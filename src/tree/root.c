@@ -40,8 +40,8 @@ get_default_locked(Tree *tree, const char *target) REQUIRES(tree->lock)
     return node;
 }
 
-static Node *
-get_storage_locked(Tree *tree, Storage *storage) REQUIRES(tree->lock)
+Node *
+root_get_storage_locked(Tree *tree, Storage *storage)
 {
     const char *name = storage_get_name(storage);
     Node *node = tree_core_find_locked(tree, tree->root, name);
@@ -101,7 +101,7 @@ lookup_ready(Tree *tree, Node *parent, const char *name, TreeEntry *out, gint64 
     if (storage == NULL)
         return lookup_link(tree, name, out);
     lock_acquire(&tree->lock);
-    tree_core_fill_entry_locked(tree, get_storage_locked(tree, storage), out);
+    tree_core_fill_entry_locked(tree, root_get_storage_locked(tree, storage), out);
     lock_release(&tree->lock);
     return TREE_ANSWERED;
 }

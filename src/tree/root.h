@@ -12,5 +12,7 @@ extern const TreeOperations root_operations;
 
 /* Gives the root Node its attributes. */
 void root_init(Tree *tree);
+/* The Node of a storage. */
+Node *root_get_storage_locked(Tree *tree, Storage *storage) REQUIRES(tree->lock);
 /* The set changed: what went is detached, all is announced. */
 void root_storages_changed(Tree *tree);

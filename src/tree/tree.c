@@ -31,6 +31,7 @@ tree_new(StorageSet *set, ObjectStore *store, const TreeSettings *settings)
     tree->root->folder->tree = tree;
     root_init(tree);
     objects_move_recover(tree);
+    objects_journal_restore(tree);
     return tree;
 }
 
@@ -76,6 +77,7 @@ tree_free(Tree *tree)
     wait_for_tasks(tree);
     tree_set_observer(tree, NULL);
     tree_core_flush(tree);
+    objects_journal_forget(tree);
     drop_nodes(tree);
     tree_core_flush(tree);
     tree_core_clear_queues(tree);

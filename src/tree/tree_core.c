@@ -165,6 +165,18 @@ tree_core_is_dirty(Node *node)
     return node->kind == NODE_FILE && node->file != NULL && object_file_is_dirty(node->file);
 }
 
+/* The way to what only the journal has must not need the storage. */
+static gboolean
+leads_to_waiting(Node *node)
+{
+    gboolean is_way = (node->kind == NODE_CONTAINER || node->kind == NODE_FOLDER) && !node->is_in_files &&
+                      !(node->flags & NODE_DETACHED);
+    Node *root = node;
+    while (root->parent != NULL)
+        root = root->parent;
+    return is_way && objects_journal_has_waiting(root->folder->tree, node);
+}
+
 gint64
 tree_core_get_valid_us(Node *node, gint64 now_us)
 {
@@ -177,7 +189,8 @@ tree_core_get_valid_us(Node *node, gint64 now_us)
         return MAX(freshness_us, 1);
     if (node->kind == NODE_CONTAINER)
         freshness_us *= CONTAINER_PATIENCE;
-    return MAX(node->facts.known_at_us + freshness_us - now_us, 0);
+    gint64 left_us = MAX(node->facts.known_at_us + freshness_us - now_us, 0);
+    return left_us == 0 && leads_to_waiting(node) ? MAX(freshness_us, 1) : left_us;
 }
 
 gboolean

@@ -35,6 +35,7 @@ static void
 close_store(ObjectFixture *fixture)
 {
     ObjectStoreStatistics statistics;
+    object_store_leave_uploads(fixture->store);
     object_store_end_journal(fixture->store, NULL);
     object_store_get_statistics(fixture->store, &statistics);
     g_assert_cmpuint(statistics.memory_peak_bytes, <=, statistics.memory_limit_bytes);

@@ -523,6 +523,7 @@ test_unreadable_records_are_set_aside(ObjectFixture *fixture, gconstpointer keys
     g_autofree char *path = g_build_filename(fixture->journal, name, NULL);
     g_autofree char *aside = g_build_filename(fixture->journal, "unreadable", name, NULL);
     g_autofree char *aside_id = g_strconcat("unreadable/", name, NULL);
+    object_store_leave_uploads(fixture->store);
     object_store_end_journal(fixture->store, NULL);
     g_assert_cmpint(truncate(path, 20), ==, 0);
     object_fixture_restart(fixture, NULL);

@@ -1,0 +1,208 @@
+/* Objects that wait in the journal (durability = journal): shown from the first moment of a mount, unlinked
+ * and renamed without asking the storage for what it does not have yet.
+ */
+#include "src/tree/objects.h"
+
+#include "src/base/log.h"
+#include "src/tree/object_name.h"
+#include "src/tree/root.h"
+
+#include <string.h>
+
+/* Directories on the way to an object are known by their names alone: they are asked for when need be. */
+static Node *
+get_directory_locked(Tree *tree, Node *parent, const char *name, NodeKind kind) REQUIRES(tree->lock)
+{
+    Node *node = tree_core_find_locked(tree, parent, name);
+    AttributeDefaults defaults;
+    if (node != NULL)
+        return node->kind == kind ? node : NULL;
+    node = tree_core_attach_locked(tree, parent, name, kind);
+    tree_core_get_defaults(tree, &defaults);
+    entry_facts_from_folder(&node->facts, &defaults, 0);
+    node->facts.kind = (guint8)kind;
+    node->facts.flags |= FACT_EXACT;
+    node->facts.mtime_ns = g_get_real_time() * 1000;
+    return node;
+}
+
+/* The directory of an object, and its name there. NULL: it cannot be shown. */
+static Node *
+find_directory_locked(Tree *tree, Storage *storage, const JournalRecord *record, char **out_name)
+    REQUIRES(tree->lock)
+{
+    Node *at = root_get_storage_locked(tree, storage);
+    at = get_directory_locked(tree, at, record->container, NODE_CONTAINER);
+    if (!storage_get_settings(storage)->folders) {
+        *out_name = object_name_from_key(record->key);
+        return at;
+    }
+    g_auto(GStrv) parts = g_strsplit(record->key, "/", -1);
+    guint last = g_strv_length(parts) - 1;
+    for (guint i = 0; i < last && at != NULL; i++) {
+        g_autofree char *name = object_name_from_part(parts[i], TRUE, FALSE);
+        at = name != NULL ? get_directory_locked(tree, at, name, NODE_FOLDER) : NULL;
+    }
+    *out_name = object_name_from_part(parts[last], FALSE, FALSE);
+    return at;
+}
+
+/* A Node with a reference, or NULL. */
+static Node *
+make_node(Tree *tree, Storage *storage, const JournalRecord *record)
+{
+    g_autofree char *name = NULL;
+    lock_acquire(&tree->lock);
+    Node *parent = find_directory_locked(tree, storage, record, &name);
+    Node *node = NULL;
+    if (parent != NULL && name != NULL && tree_core_find_locked(tree, parent, name) == NULL) {
+        node = tree_core_hold_locked(tree_core_attach_locked(tree, parent, name, NODE_FILE));
+        entry_facts_from_attributes(&node->facts, &record->attributes);
+        node->facts.flags = FACT_EXACT;
+        node->facts.known_at_us = tree_core_now();
+        version_tag_set(&node->facts.tag, record->base.etag);
+    } else if (parent != NULL) {
+        tree_core_collect_locked(tree, parent);
+    }
+    lock_release(&tree->lock);
+    if (node == NULL)
+        log_warning("%s/%s/%s: waits in the journal, and has no name here", record->storage,
+                    record->container, record->key);
+    return node;
+}
+
+static void
+forget_node(Tree *tree, Node *node)
+{
+    if (node == NULL)
+        return;
+    lock_acquire(&tree->lock);
+    tree_core_detach_locked(tree, node, NODE_UNLINKED);
+    tree_core_drop_locked(tree, node);
+    lock_release(&tree->lock);
+}
+
+/* Takes record. */
+static void
+restore(Tree *tree, Storage *storage, JournalRecord *record)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *what = g_strjoin("/", record->storage, record->container, record->key, NULL);
+    Node *node = make_node(tree, storage, record);
+    ObjectFileEvents events = {0};
+    if (node != NULL)
+        objects_fill_events(node, &events);
+    ObjectFile *file = object_file_restore(tree->store, storage, record, &events, &error);
+    if (file == NULL) {
+        log_error("%s: waits in the journal, and cannot be read: %s", what, error->message);
+        forget_node(tree, node);
+        return;
+    }
+    log_info("%s: found in the journal", what);
+    lock_acquire(&tree->lock);
+    if (node != NULL) {
+        objects_bind_locked(tree, node, object_file_ref(file));
+        tree_core_drop_locked(tree, node);
+    }
+    lock_release(&tree->lock);
+    object_file_unref(file);
+}
+
+void
+objects_journal_restore(Tree *tree)
+{
+    JournalRecord *record;
+    while ((record = object_store_take_record(tree->store)) != NULL) {
+        g_autoptr(Storage) storage = storage_set_find(tree->set, record->storage);
+        if (storage == NULL)
+            object_store_add_stray(tree->store, record, "the configuration has no storage of this name");
+        else if (strcmp(storage_get_place(storage), record->place) != 0)
+            object_store_add_stray(tree->store, record, "the storage of this name is another place now");
+        else
+            restore(tree, storage, record);
+    }
+}
+
+void
+objects_journal_forget(Tree *tree)
+{
+    g_autoptr(GPtrArray) files = g_ptr_array_new_with_free_func((GDestroyNotify)object_file_unref);
+    GHashTableIter iter;
+    gpointer key;
+    lock_acquire(&tree->lock);
+    g_hash_table_iter_init(&iter, tree->open_nodes);
+    while (g_hash_table_iter_next(&iter, &key, NULL)) {
+        Node *node = key;
+        g_hash_table_iter_remove(&iter);
+        g_ptr_array_add(files, g_steal_pointer(&node->file));
+        tree_core_drop_locked(tree, node);
+    }
+    lock_release(&tree->lock);
+}
+
+gboolean
+objects_journal_has_waiting(Tree *tree, const Node *directory)
+{
+    GHashTableIter iter;
+    gpointer key;
+    g_hash_table_iter_init(&iter, tree->open_nodes);
+    while (g_hash_table_iter_next(&iter, &key, NULL)) {
+        Node *node = key;
+        if (!(node->flags & NODE_DETACHED) && node_is_below(node, directory) &&
+            object_file_is_waiting(node->file))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* What the new name's object is, as far as it is stored. *out_known FALSE: it is there, but not which. */
+static gboolean
+find_replaced(Tree *tree, Call *call, Node *target, ObjectInfo *out, gboolean *out_known, GError **error)
+{
+    lock_acquire(&tree->lock);
+    g_autoptr(ObjectFile) file =
+        target->kind == NODE_FILE && target->file != NULL ? object_file_ref(target->file) : NULL;
+    if (file == NULL) {
+        out->etag = version_tag_dup(&target->facts.tag);
+        out->size_bytes = target->facts.size_bytes;
+    }
+    lock_release(&tree->lock);
+    *out_known = out->etag != NULL;
+    if (file == NULL)
+        return TRUE;
+    /* Whether an attempt that failed has stored it, too. */
+    g_autofree char *unconfirmed = NULL;
+    if (!object_file_find_unconfirmed(file, call, &unconfirmed, error))
+        return FALSE;
+    object_file_get_info(file, out);
+    if (unconfirmed != NULL) {
+        g_free(out->etag);
+        out->etag = g_steal_pointer(&unconfirmed);
+    }
+    *out_known = TRUE;
+    return TRUE;
+}
+
+gboolean
+objects_journal_move(Tree *tree, Call *call, ObjectFile *file, Node *target, const NodePlace *to,
+                     gboolean *out_moved, char **out_stray_etag, GError **error)
+{
+    g_auto(ObjectInfo) own = {0}, replaced = {0};
+    gboolean known = TRUE;
+    g_autoptr(GError) failure = NULL;
+    *out_moved = FALSE;
+    object_file_get_info(file, &own);
+    if (own.etag != NULL || !storage_get_settings(to->storage)->journal || !object_file_is_waiting(file))
+        return TRUE;
+    if (target != NULL && !find_replaced(tree, call, target, &replaced, &known, error))
+        return FALSE;
+    if (!known)
+        return TRUE;
+    *out_moved = object_file_take_place(file, call, to->container, to->key,
+                                        replaced.etag != NULL ? &replaced : NULL, out_stray_etag, &failure);
+    /* Stored just now: it is renamed like everything that is. */
+    if (*out_moved || error_is(failure, ERROR_CHANGED))
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
+}
