@@ -5,7 +5,8 @@
 
 #include <glib.h>
 
-/* Waits until nothing that programs have closed is still on its way, or waits in the journal. Fails as cli_control_read_status(). */
+/* Waits until nothing that programs have closed is still on its way, or waits in the journal. Fails as
+ * cli_control_read_status(). */
 gboolean cli_progress_wait(const char *mount_point, GError **error);
 /* After the unmount: waits until the daemon `pid` has ended, and helps when it does not notice; 0: nothing.
  */

@@ -34,7 +34,7 @@ typedef struct {
     char *default_name;          /* `default =`; NULL when not written */
     char *state_dir, *cache_dir; /* as written, NULL when not */
     gint64 memory_limit_bytes;
-    gint64 cache_size_bytes; /* 0: no disk cache */
+    gint64 cache_size_bytes;   /* 0: no disk cache */
     gint64 journal_size_bytes; /* 0: no limit */
     gint64 freshness_us, timeout_us;
     gboolean passthrough;
