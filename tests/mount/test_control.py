@@ -137,7 +137,8 @@ def test_umount_although_another_namespace_has_a_copy(local):
     ready = "echo ready; exec sleep 600"
     other = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sh", "-c", ready], stdout=subprocess.PIPE)
     try:
-        assert other.stdout.readline() == b"ready\n"
+        if other.stdout.readline() != b"ready\n":
+            pytest.skip("no mount namespace can be made here, or / is not a mount point (chroot)")
         (local.point / "first" / "box" / "note").write_text("hello")
         local.umount()
     finally:
