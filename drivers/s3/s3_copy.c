@@ -29,19 +29,29 @@ s3_copy_check_source(S3 *s3, Call *call, const CopySource *source, S3Condition c
     return check_source_now(s3, call, source, error);
 }
 
+/* A copy onto itself has replaced what could be compared. */
+static gboolean
+check_source_after(S3 *s3, Call *call, const CopySource *source, const S3Request *request, GError **error)
+{
+    if (strcmp(source->container, request->container) == 0 && strcmp(source->key, request->key) == 0)
+        return TRUE;
+    return check_source_now(s3, call, source, error);
+}
+
 gboolean
-s3_copy_perform(S3 *s3, Call *call, const CopySource *source, S3Request *request, HttpResponse *out,
-                GError **error)
+s3_copy_perform(S3 *s3, Call *call, const CopySource *source, S3Request *request, const WriteOptions *options,
+                HttpResponse *out, GError **error)
 {
     g_autoptr(GError) why = NULL;
-    if (s3_request_perform(s3, request, call, out, &why))
+    if (s3_condition_perform(s3, request, S3_WRITE_COPY, options, call, out, &why))
         return TRUE;
     if (request->failure.status != 412 || !source->if_etag || !check_source_now(s3, call, source, NULL)) {
         g_propagate_error(error, g_steal_pointer(&why));
         return FALSE;
     }
     s3_request_remove_header(request, "x-amz-copy-source-if-match");
-    return s3_request_perform(s3, request, call, out, error) && check_source_now(s3, call, source, error);
+    return s3_condition_perform(s3, request, S3_WRITE_COPY, options, call, out, error) &&
+           check_source_after(s3, call, source, request, error);
 }
 
 static gboolean
@@ -70,7 +80,7 @@ perform_copy(S3 *s3, Call *call, const CopySource *source, S3Request *request, c
     s3_request_add_header(request, "x-amz-metadata-directive", options ? "REPLACE" : "COPY");
     s3_headers_add_copy_source(s3, request, source);
     if (!s3_headers_add_new_object(s3, request, options, error) ||
-        !s3_condition_perform(s3, request, S3_WRITE_COPY, options, call, &response, error) ||
+        !s3_copy_perform(s3, call, source, request, options, &response, error) ||
         !read_result(s3, request, &response, &info, error))
         return FALSE;
     if (out_info) {

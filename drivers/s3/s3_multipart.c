@@ -103,7 +103,7 @@ s3_multipart_copy_part(DriverInstance *instance, Call *call, const char *contain
     request.error_in_success = TRUE;
     s3_headers_add_copy_source(s3, &request, source);
     s3_request_add_header(&request, "x-amz-copy-source-range", range);
-    if (!s3_copy_perform(s3, call, source, &request, &response, error))
+    if (!s3_copy_perform(s3, call, source, &request, NULL, &response, error))
         return FALSE;
     g_autoptr(XmlDocument) document = parse(&response);
     const XmlNode *result = get_result(document, "CopyPartResult");
