@@ -6,6 +6,7 @@
 #include "drivers/s3/s3_endpoint.h"
 #include "drivers/s3/s3_keys.h"
 #include "drivers/s3/s3_list.h"
+#include "drivers/s3/s3_metadata.h"
 #include "drivers/s3/s3_multipart.h"
 #include "drivers/s3/s3_names.h"
 #include "drivers/s3/s3_object.h"
@@ -112,6 +113,13 @@ s3_check_metadata_name(DriverInstance *instance, const char *name, GError **erro
     return s3_names_check_metadata(((S3 *)instance)->options, name, error);
 }
 
+static gboolean
+s3_check_metadata(DriverInstance *instance, Metadata *metadata, GError **error)
+{
+    g_autoptr(GPtrArray) headers = g_ptr_array_new_with_free_func(g_free);
+    return s3_metadata_append_headers(metadata, ((S3 *)instance)->options->preset, headers, error);
+}
+
 static const Capabilities usual = {.ranges = TRUE,
                                    .copy_object = TRUE,
                                    .copy_part = TRUE,
@@ -128,7 +136,7 @@ static const Capabilities usual = {.ranges = TRUE,
                                    .maximum_parts = 10000,
                                    .list_page_limit = 1000,
                                    .maximum_key_bytes = 1024,
-                                   .maximum_metadata_bytes = 2048};
+                                   .maximum_metadata_bytes = S3_METADATA_MAXIMUM_BYTES};
 
 const Driver s3_driver = {.name = "s3",
                           .description =
@@ -146,6 +154,7 @@ const Driver s3_driver = {.name = "s3",
                           .check_container_name = s3_check_container_name,
                           .check_key = s3_check_key,
                           .check_metadata_name = s3_check_metadata_name,
+                          .check_metadata = s3_check_metadata,
                           .list_containers = s3_container_list,
                           .stat_container = s3_container_stat,
                           .create_container = s3_container_create,

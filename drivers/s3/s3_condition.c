@@ -45,9 +45,20 @@ own_absent_header(const Conditional *write)
 }
 
 static void
+remove_header(const Conditional *write)
+{
+    const char *own = own_absent_header(write);
+    g_autofree char *own_name = own ? g_strndup(own, strcspn(own, ":")) : NULL;
+    s3_request_remove_header(write->request, IF_MATCH);
+    s3_request_remove_header(write->request, IF_NONE_MATCH);
+    if (own_name)
+        s3_request_remove_header(write->request, own_name);
+}
+
+static void
 add_header(const Conditional *write, gboolean with_quotes)
 {
-    s3_request_remove_header(write->request, IF_MATCH);
+    remove_header(write);
     if (!write->if_etag && own_absent_header(write)) {
         g_ptr_array_add(write->request->headers, g_strdup(own_absent_header(write)));
     } else if (!write->if_etag) {
@@ -57,13 +68,6 @@ add_header(const Conditional *write, gboolean with_quotes)
             with_quotes ? s3_headers_quote_etag(write->if_etag) : g_strdup(write->if_etag);
         s3_request_add_header(write->request, IF_MATCH, value);
     }
-}
-
-static void
-remove_header(const Conditional *write)
-{
-    s3_request_remove_header(write->request, IF_MATCH);
-    s3_request_remove_header(write->request, IF_NONE_MATCH);
 }
 
 static gboolean
@@ -92,19 +96,37 @@ fetch_etag(S3 *s3, const S3Request *about, Call *call)
     return s3_headers_dup_etag(http_response_get_header(&response, "etag"));
 }
 
-/* After a 412 to a quoted ETag from a service of which it is not known how it compares: when the object still
- * has that ETag, the quotes are to blame. The write without them is checked by the service like the first. */
 static gboolean
-write_without_quotes(const Conditional *write, Call *call, HttpResponse *out, GError **error)
+is_current(const Conditional *write, Call *call)
 {
     g_autofree char *current = fetch_etag(write->s3, write->request, call);
-    if (g_strcmp0(current, write->if_etag) != 0)
+    return g_strcmp0(current, write->if_etag) == 0;
+}
+
+/* After a 412 to an ETag that the object has: either its quotes are to blame, where it is not known how the
+ * service compares, and the write without them is checked like the first; or it had another one meanwhile; or
+ * nothing pleases the service in this container, and having looked must do. */
+static gboolean
+write_as_looked(const Conditional *write, Call *call, HttpResponse *out, GError **error)
+{
+    S3Learned *learned = write->s3->learned;
+    S3Quotes quotes = s3_learned_get_quotes(learned);
+    if (!is_current(write, call))
         return FALSE;
     g_clear_error(error);
-    add_header(write, FALSE);
+    add_header(write, quotes == S3_QUOTES_YES);
+    if (s3_request_perform(write->s3, write->request, call, out, error)) {
+        if (quotes == S3_QUOTES_UNKNOWN)
+            s3_learned_set_quotes(learned, S3_QUOTES_NO);
+        return TRUE;
+    }
+    if (write->kind == S3_WRITE_COPY || !is_refused_condition(write->request) || !is_current(write, call))
+        return FALSE;
+    g_clear_error(error);
+    remove_header(write);
     if (!s3_request_perform(write->s3, write->request, call, out, error))
         return FALSE;
-    s3_learned_set_quotes(write->s3->learned, S3_QUOTES_NO);
+    s3_learned_set_blind(learned, write->request->container);
     return TRUE;
 }
 
@@ -121,8 +143,7 @@ perform_with_header(const Conditional *write, Call *call, HttpResponse *out, GEr
     if (s3_request_perform(s3, request, call, out, &why))
         return TRUE;
     gboolean refused = is_refused_condition(request);
-    if (refused && write->if_etag && quotes == S3_QUOTES_UNKNOWN &&
-        write_without_quotes(write, call, out, &why))
+    if (refused && write->if_etag && write_as_looked(write, call, out, &why))
         return TRUE;
     /* A copy may have been refused for its source. */
     if (refused && write->kind != S3_WRITE_COPY)
@@ -169,9 +190,11 @@ s3_condition_perform(S3 *s3, S3Request *request, S3WriteKind kind, const WriteOp
 
     Conditional write = {s3, request, kind, find_condition(kind, if_etag), if_etag};
     S3Support support = s3_learned_get_support(s3->learned, write.condition);
-    if (kind == S3_WRITE_COPY && support != S3_SUPPORT_ATOMIC && !look_first(&write, call, error))
+    gboolean blind = if_etag && s3_learned_is_blind(s3->learned, request->container);
+    gboolean unsure = kind == S3_WRITE_COPY ? support != S3_SUPPORT_ATOMIC : blind;
+    if (unsure && !look_first(&write, call, error))
         return FALSE;
-    if (support == S3_SUPPORT_NONE)
+    if (support == S3_SUPPORT_NONE || (blind && kind != S3_WRITE_COPY))
         return s3_request_perform(s3, request, call, out, error);
 
     request->changed_code = if_etag || has_source_condition(request) ? ERROR_CHANGED : ERROR_EXISTS;

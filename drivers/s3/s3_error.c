@@ -221,9 +221,13 @@ static const char *
 find_remedy(const S3Failure *failure)
 {
     if (s3_error_has_code(failure, "SignatureDoesNotMatch"))
-        return "check secret_access_key";
+        return "check access_key_id and secret_access_key";
     if (s3_error_has_code(failure, "InvalidAccessKeyId"))
         return "check access_key_id and endpoint";
+    if (s3_error_has_code(failure, "RequestTimeTooSkewed"))
+        return "check this machine's clock";
+    if (failure->status >= 300 && failure->status <= 399)
+        return "check endpoint and region";
     return NULL;
 }
 

@@ -7,7 +7,6 @@
 
 #include <string.h>
 
-#define MAX_METADATA_BYTES 2048u
 #define CUSTOMER "server-side-encryption-customer-"
 
 void
@@ -60,7 +59,7 @@ s3_headers_add_new_object(const S3 *s3, S3Request *request, const WriteOptions *
         options && options->storage_class ? options->storage_class : s3->options->storage_class;
     if (options) {
         s3_request_add_header(request, "Content-Type", type ? type : "application/octet-stream");
-        if (!s3_metadata_append_headers(options->metadata, MAX_METADATA_BYTES, request->headers, error))
+        if (!s3_metadata_append_headers(options->metadata, s3->options->preset, request->headers, error))
             return FALSE;
     }
     if (storage_class)

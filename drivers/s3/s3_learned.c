@@ -1,6 +1,7 @@
 /* See s3_learned.h. */
 #include "drivers/s3/s3_learned.h"
 
+#include "drivers/s3/s3_metadata.h"
 #include "src/base/lock.h"
 
 #include <string.h>
@@ -10,7 +11,6 @@
 #define MAX_SKEW_S (4 * 60)
 #define SECONDS_A_DAY 86400
 #define LIST_PAGE_LIMIT 1000u
-#define MAX_METADATA_BYTES 2048u
 #define MAX_KEY_BYTES 1024u
 
 typedef struct {
@@ -29,6 +29,7 @@ struct S3Learned {
     Lock lock;
     /* All below: under lock. */
     GHashTable *places; /* container → Place */
+    GHashTable *blind;  /* set of containers */
     gint64 skew_s;
     S3Support supports[S3_CONDITION_COUNT];
     S3Quotes quotes;
@@ -80,6 +81,7 @@ s3_learned_new(const S3Options *options)
     learned->options = options;
     lock_init(&learned->lock);
     learned->places = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_place);
+    learned->blind = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     learned->copy_object = TRUE;
     learned->copy_part = options->copy_part;
     start_supports(learned);
@@ -90,6 +92,7 @@ void
 s3_learned_free(S3Learned *learned)
 {
     g_hash_table_unref(learned->places);
+    g_hash_table_unref(learned->blind);
     g_free(learned->signing_key.secret);
     g_free(learned->signing_key.region);
     lock_clear(&learned->lock);
@@ -266,6 +269,25 @@ s3_learned_take(S3Learned *learned, const char *text)
     return TRUE;
 }
 
+gboolean
+s3_learned_is_blind(S3Learned *learned, const char *container)
+{
+    lock_acquire(&learned->lock);
+    gboolean blind = g_hash_table_contains(learned->blind, container);
+    lock_release(&learned->lock);
+    return blind;
+}
+
+void
+s3_learned_set_blind(S3Learned *learned, const char *container)
+{
+    lock_acquire(&learned->lock);
+    if (g_hash_table_size(learned->blind) >= MAX_PLACES)
+        g_hash_table_remove_all(learned->blind);
+    g_hash_table_add(learned->blind, g_strdup(container));
+    lock_release(&learned->lock);
+}
+
 static ConditionSupport
 as_capability(const S3Learned *learned, S3Condition condition)
 {
@@ -307,7 +329,7 @@ s3_learned_get_capabilities(S3Learned *learned, Capabilities *out)
         .maximum_parts = options->maximum_parts,
         .list_page_limit = LIST_PAGE_LIMIT,
         .maximum_key_bytes = MAX_KEY_BYTES,
-        .maximum_metadata_bytes = MAX_METADATA_BYTES,
+        .maximum_metadata_bytes = S3_METADATA_MAXIMUM_BYTES,
     };
     lock_release(&learned->lock);
 }

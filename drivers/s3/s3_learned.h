@@ -51,6 +51,11 @@ typedef enum { S3_SUPPORT_MAYBE, S3_SUPPORT_ATOMIC, S3_SUPPORT_NONE } S3Support;
 S3Support s3_learned_get_support(S3Learned *learned, S3Condition condition);
 void s3_learned_set_support(S3Learned *learned, S3Condition condition, S3Support support);
 
+/* TRUE for a container whose writes the service refuses whenever they name a version, the right one too (RGW
+ * with versioning): there, looking first has to do. */
+gboolean s3_learned_is_blind(S3Learned *learned, const char *container);
+void s3_learned_set_blind(S3Learned *learned, const char *container);
+
 /* How If-Match on a write wants its ETag. RGW 16 compares the header with the ETag without quotes. */
 typedef enum { S3_QUOTES_UNKNOWN, S3_QUOTES_YES, S3_QUOTES_NO } S3Quotes;
 S3Quotes s3_learned_get_quotes(S3Learned *learned);

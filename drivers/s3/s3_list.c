@@ -224,7 +224,8 @@ read_page(Reading *reading, const HttpResponse *response, GError **error)
     }
     const XmlNode *root = xml_get_root(document);
     if (strcmp(root->name, "ListBucketResult") != 0)
-        return s3_request_fail(reading->s3, reading->request, error, "not a listing but <%.40s>", root->name);
+        return s3_request_fail(reading->s3, reading->request, error,
+                               "not a listing but <%.40s> (is this the right endpoint?)", root->name);
     const char *encoding = xml_get_text(root, "EncodingType");
     reading->encoded = encoding && g_ascii_strcasecmp(encoding, "url") == 0;
     for (const XmlNode *node = root->first_child; node; node = node->next) {

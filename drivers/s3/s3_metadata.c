@@ -126,14 +126,38 @@ is_header_name(const char *name)
     return *name != 0;
 }
 
+static gboolean
+fail_too_large(const char *what, gsize size, const char *unit, gsize limit, GError **error)
+{
+    g_set_error(error, STORAGEFS_ERROR, ERROR_TOO_LARGE,
+                "%s of %" G_GSIZE_FORMAT " %s, the service takes %" G_GSIZE_FORMAT, what, size, unit, limit);
+    return FALSE;
+}
+
+static gboolean
+check_item(const S3Preset *preset, const char *name, const char *encoded, GError **error)
+{
+    gsize name_bytes = strlen(name), value_bytes = strlen(encoded);
+    if (preset->maximum_metadata_name_bytes && name_bytes > preset->maximum_metadata_name_bytes)
+        return fail_too_large("a metadata name", name_bytes, "bytes", preset->maximum_metadata_name_bytes,
+                              error);
+    if (preset->maximum_metadata_value_bytes && value_bytes > preset->maximum_metadata_value_bytes)
+        return fail_too_large("a metadata value", value_bytes, "bytes", preset->maximum_metadata_value_bytes,
+                              error);
+    return TRUE;
+}
+
 gboolean
-s3_metadata_append_headers(Metadata *metadata, gsize maximum_bytes, GPtrArray *headers, GError **error)
+s3_metadata_append_headers(Metadata *metadata, const S3Preset *preset, GPtrArray *headers, GError **error)
 {
     GHashTableIter iterator;
     gpointer name, value;
     gsize total = 0;
+    guint items = metadata ? g_hash_table_size(metadata) : 0;
     if (!metadata)
         return TRUE;
+    if (preset->maximum_metadata_items && items > preset->maximum_metadata_items)
+        return fail_too_large("metadata", items, "items", preset->maximum_metadata_items, error);
     g_hash_table_iter_init(&iterator, metadata);
     while (g_hash_table_iter_next(&iterator, &name, &value)) {
         if (!is_header_name(name)) {
@@ -143,14 +167,12 @@ s3_metadata_append_headers(Metadata *metadata, gsize maximum_bytes, GPtrArray *h
         }
         g_autofree char *encoded = s3_metadata_encode(value);
         total += strlen(name) + strlen(encoded);
+        if (!check_item(preset, name, encoded, error))
+            return FALSE;
         g_ptr_array_add(headers, g_strconcat(S3_METADATA_PREFIX, name, ": ", encoded, NULL));
     }
-    if (total <= maximum_bytes)
-        return TRUE;
-    g_set_error(error, STORAGEFS_ERROR, ERROR_TOO_LARGE,
-                "metadata of %" G_GSIZE_FORMAT " bytes, the service takes %" G_GSIZE_FORMAT, total,
-                maximum_bytes);
-    return FALSE;
+    return total <= S3_METADATA_MAXIMUM_BYTES ||
+           fail_too_large("metadata", total, "bytes", S3_METADATA_MAXIMUM_BYTES, error);
 }
 
 Metadata *

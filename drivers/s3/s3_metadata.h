@@ -5,11 +5,14 @@
  */
 #pragma once
 
+#include "drivers/s3/s3_presets.h"
 #include "src/storage/driver.h"
 
 #include <glib.h>
 
 #define S3_METADATA_PREFIX "x-amz-meta-"
+/* Of names and values as they are sent. Spec: Amazon S3 User Guide, "Working with object metadata". */
+#define S3_METADATA_MAXIMUM_BYTES 2048u
 
 /* Text as a header value: itself when that is safe, else RFC 2047 words. Caller frees. */
 char *s3_metadata_encode(const char *text);
@@ -17,9 +20,10 @@ char *s3_metadata_encode(const char *text);
  * with bytes that are not UTF-8 replaced. Caller frees. */
 char *s3_metadata_decode(const char *value);
 
-/* Appends "x-amz-meta-NAME: VALUE" for each. metadata may be NULL. Fails: TOO_LARGE over maximum_bytes of
- * names and values as sent, BAD_NAME for a name that is no header name. */
-gboolean s3_metadata_append_headers(Metadata *metadata, gsize maximum_bytes, GPtrArray *headers,
+/* Appends "x-amz-meta-NAME: VALUE" for each. metadata may be NULL. Fails: TOO_LARGE over the
+ * preset's limits,
+ * BAD_NAME for a name that is no header name. */
+gboolean s3_metadata_append_headers(Metadata *metadata, const S3Preset *preset, GPtrArray *headers,
                                     GError **error);
 /* The metadata among a reply's headers (lower-case name → value). Caller frees. */
 Metadata *s3_metadata_from_headers(GHashTable *headers);

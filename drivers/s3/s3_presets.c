@@ -126,13 +126,21 @@ static const S3Preset presets[] = {
      .list_version = 2,
      .no_copy_part = TRUE,
      .minimum_part_bytes = 64 * MIB},
+    /* OpenStack Swift's s3api. Metadata: swift/common/constraints.py; what goes past it is answered with 500.
+     */
+    {.name = "swift_s3",
+     .region = "us-east-1",
+     .list_version = 2,
+     .maximum_metadata_name_bytes = 128,
+     .maximum_metadata_value_bytes = 256,
+     .maximum_metadata_items = 90},
     {.name = "s3_other", .region = "us-east-1", .list_version = 1, .names = S3_NAMES_SERVER},
 };
 
 const char *const s3_presets_names[] = {
     "s3",      "minio",       "ceph",       "outscale", "digitalocean", "scaleway", "ovh",     "aurora",
     "gcs",     "b2",          "aliyun_oss", "r2",       "wasabi",       "linode",   "hetzner", "vultr",
-    "ibm_cos", "tencent_cos", "huawei_obs", "storj",    "s3_other",     NULL};
+    "ibm_cos", "tencent_cos", "huawei_obs", "storj",    "swift_s3",     "s3_other", NULL};
 
 const S3Preset *
 s3_presets_find(const char *name)

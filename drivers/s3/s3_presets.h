@@ -54,6 +54,8 @@ typedef struct {
     guint maximum_parts;                            /* 0: 10,000 */
     guint64 minimum_part_bytes, maximum_copy_bytes; /* 0: 5 MiB, 5 GiB */
     gboolean equal_parts;
+    /* User metadata as it is sent; 0: no limit beside the 2048 bytes of all together. */
+    guint maximum_metadata_name_bytes, maximum_metadata_value_bytes, maximum_metadata_items;
     gboolean strict_keys;              /* refuses "//", "." and ".." parts */
     gboolean bare_etags;               /* a PUT takes If-Match without quotes; old releases only so */
     gboolean dashes_underscores;       /* metadata names come back with '_' turned into '-' */

@@ -260,6 +260,9 @@ classify(const S3Request *request)
         return request->missing_code;
     if (s3_error_has_code(&request->failure, "ConditionalRequestConflict"))
         return request->conflict_code;
+    /* To HEAD this is all that a service says of a key that can be none. */
+    if (request->failure.status == 400 && request->key && !g_utf8_validate(request->key, -1, NULL))
+        return ERROR_BAD_NAME;
     return code;
 }
 
@@ -367,6 +370,11 @@ s3_request_sign_url(S3 *s3, const char *container, const char *key, guint lifeti
 {
     g_autoptr(S3Credentials) credentials = s3_credential_store_get(s3->credentials);
     const S3Options *options = s3->options;
+    if (options->encryption == S3_ENCRYPTION_CUSTOMER) {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_UNSUPPORTED,
+                    "a URL cannot carry the customer's key that the object is encrypted with");
+        return FALSE;
+    }
     if (!credentials && options->access_key_id && !options->role_arn)
         credentials =
             s3_credentials_new(options->access_key_id, options->secret_access_key, options->session_token, 0);
@@ -399,6 +407,8 @@ s3_request_sign_url(S3 *s3, const char *container, const char *key, guint lifeti
     } else {
         guint8 signing_key[S3_SIGN_KEY_BYTES];
         s3_learned_derive_key(s3->learned, &signer, input.time_s, attempt.region, signing_key);
+        if (options->requester_pays)
+            s3_sign_parameters_add(parameters, "x-amz-request-payer", "requester");
         query = s3_sign_v4_query(&input, &signer, signing_key, lifetime_s, parameters);
     }
     *out_url = g_strconcat(attempt.address.origin, attempt.address.path, "?", query, NULL);

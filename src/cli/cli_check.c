@@ -36,11 +36,26 @@ print_capabilities(Storage *storage)
            yes(able.sign_url));
 }
 
+/* Whatever answers 200 to everything is no object storage yet: a listing is what every mount begins with. */
+static gboolean
+try_listing(Storage *storage, Call *call, GArray *containers, GError **error)
+{
+    g_auto(ListPage) page;
+    ListQuery query = {.prefix = "", .limit = 1};
+    if (containers->len == 0 || storage_is_file_system(storage))
+        return TRUE;
+    list_page_init(&page);
+    const char *name = g_array_index(containers, ContainerInfo, 0).name;
+    return storage_list_objects(storage, call, name, &query, &page, error);
+}
+
 static gboolean
 print_containers(Storage *storage, Call *call, GError **error)
 {
     g_autoptr(GArray) containers = NULL;
     if (!storage_list_containers(storage, call, &containers, error))
+        return FALSE;
+    if (!try_listing(storage, call, containers, error))
         return FALSE;
     printf("  containers                %u\n", containers->len);
     return TRUE;

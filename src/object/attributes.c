@@ -258,6 +258,9 @@ attributes_decode(const ObjectInfo *info, const AttributeDefaults *defaults, Fil
         out->mode = S_IFLNK | 0777;
     else
         out->mode = type | (type == S_IFDIR ? defaults->folder_mode : defaults->file_mode);
+    const char *target = type == S_IFLNK ? attributes_get_symlink_target(info) : NULL;
+    if (target != NULL)
+        out->size_bytes = strlen(target);
 }
 
 static const char *

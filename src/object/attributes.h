@@ -31,7 +31,7 @@ typedef struct {
 } AttributeDefaults;
 
 /* metadata of info NULL (not known): size, service's time, defaults. A key that ends in '/' with size 0, or
- * one of the folder marks, is a folder. */
+ * one of the folder marks, is a folder. A symlink is as large as its target. */
 void attributes_decode(const ObjectInfo *info, const AttributeDefaults *defaults, FileAttributes *out);
 
 /* The metadata to store: `others` (may be NULL) without any spelling of ours, plus ours. New reference. */

@@ -221,6 +221,9 @@ struct Driver {
     gboolean (*check_container_name)(DriverInstance *instance, const char *name, GError **error);
     gboolean (*check_key)(DriverInstance *instance, const char *key, GError **error);
     gboolean (*check_metadata_name)(DriverInstance *instance, const char *name, GError **error);
+    /* All metadata of one object together. NULL: maximum_metadata_bytes alone counts. Fails: TOO_LARGE,
+     * BAD_NAME. */
+    gboolean (*check_metadata)(DriverInstance *instance, Metadata *metadata, GError **error);
 
     /* All containers, in byte order of their names. out: GArray of ContainerInfo, names freed with it. */
     gboolean (*list_containers)(DriverInstance *instance, Call *call, GArray **out_containers,

@@ -119,6 +119,24 @@ get_error_code(CURLcode code, const char *message)
     }
 }
 
+/* What to look at, NULL when the text says it. Ends the message. */
+static const char *
+find_remedy(CURLcode code, const char *message)
+{
+    switch (code) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+        return "is the endpoint right, and the service up?";
+    case CURLE_SSL_CONNECT_ERROR:
+        return "does the endpoint speak TLS, or should it begin with http:// ?";
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return strstr(message, "host name") ? "the certificate is another host's: check the endpoint"
+                                            : "give the authority that signed it as ca_file";
+    default:
+        return NULL;
+    }
+}
+
 static gboolean
 judge(HttpTransfer *transfer, CURLcode code, const char *message, GError **error)
 {
@@ -129,7 +147,9 @@ judge(HttpTransfer *transfer, CURLcode code, const char *message, GError **error
     if (code == CURLE_OK || transfer->cut)
         return TRUE;
     const char *text = *message ? message : curl_easy_strerror(code);
-    g_set_error(error, STORAGEFS_ERROR, get_error_code(code, text), "%s", text);
+    const char *remedy = find_remedy(code, text);
+    g_set_error(error, STORAGEFS_ERROR, get_error_code(code, text), "%s%s%s", text, remedy ? "; " : "",
+                remedy ? remedy : "");
     return FALSE;
 }
 

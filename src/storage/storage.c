@@ -238,3 +238,24 @@ storage_check_metadata_name(Storage *storage, const char *name, GError **error)
 {
     return storage->settings->driver->check_metadata_name(storage->instance, name, error);
 }
+
+gboolean
+storage_check_metadata(Storage *storage, Metadata *metadata, GError **error)
+{
+    if (storage->settings->driver->check_metadata != NULL)
+        return storage->settings->driver->check_metadata(storage->instance, metadata, error);
+    Capabilities capabilities;
+    GHashTableIter iter;
+    gpointer name, value;
+    gsize bytes = 0;
+    storage_get_capabilities(storage, &capabilities);
+    g_hash_table_iter_init(&iter, metadata);
+    while (g_hash_table_iter_next(&iter, &name, &value))
+        bytes += strlen(name) + strlen(value);
+    if (capabilities.maximum_metadata_bytes == 0 || bytes <= capabilities.maximum_metadata_bytes)
+        return TRUE;
+    g_set_error(error, STORAGEFS_ERROR, ERROR_TOO_LARGE,
+                "metadata of %" G_GSIZE_FORMAT " bytes, the service takes %u", bytes,
+                capabilities.maximum_metadata_bytes);
+    return FALSE;
+}

@@ -75,6 +75,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(StorageHealth, storage_health_clear)
 gboolean storage_check_container_name(Storage *storage, const char *name, GError **error);
 gboolean storage_check_key(Storage *storage, const char *key, GError **error);
 gboolean storage_check_metadata_name(Storage *storage, const char *name, GError **error);
+gboolean storage_check_metadata(Storage *storage, Metadata *metadata, GError **error);
 /* Honours `containers =`: those names alone, without asking the service. */
 gboolean storage_list_containers(Storage *storage, Call *call, GArray **out_containers, GError **error);
 gboolean storage_stat_container(Storage *storage, Call *call, const char *container, ContainerInfo *out,

@@ -99,7 +99,9 @@ is_same_version(const EntryFacts *facts, const EntryFacts *newer)
 {
     if (newer->kind == NODE_FOLDER || newer->kind == NODE_CONTAINER)
         return facts->kind == newer->kind;
-    return version_tag_equal(&facts->tag, &newer->tag) && facts->size_bytes == newer->size_bytes;
+    /* A symlink's size may be that of a target that no listing tells. */
+    gboolean same_size = facts->size_bytes == newer->size_bytes || facts->kind == NODE_SYMLINK;
+    return version_tag_equal(&facts->tag, &newer->tag) && same_size;
 }
 
 gboolean

@@ -132,7 +132,11 @@ objects_store_metadata(Tree *tree, Call *call, Node *node, const FileAttributes 
     node->facts.flags |= FACT_EXACT | (node->kind == NODE_FOLDER ? FACT_MARKER | FACT_MARKER_ASKED : 0);
     node->facts.known_at_us = tree_core_now();
     version_tag_set(&node->facts.tag, stored.etag);
-    detail_cache_put(&tree->details, node, &stored);
+    /* RGW does not say which version a copy has made: whoever wants to know has to ask. */
+    if (known.version == NULL || stored.version != NULL)
+        detail_cache_put(&tree->details, node, &stored);
+    else
+        detail_cache_drop(&tree->details, node);
     if (!(node->flags & NODE_DETACHED))
         objects_appeared_locked(tree, node);
     lock_release(&tree->lock);

@@ -150,7 +150,8 @@ objects_list_xattrs(Tree *tree, Call *call, Node *node, GBytes **out_names, GErr
     return TRUE;
 }
 
-/* What the object is to have: its content type, and its metadata without ours. */
+/* What the object is to have: its content type, and its metadata; what of it holds attributes of the file is
+ * written anew. */
 typedef struct {
     char *content_type;
     Metadata *others;
@@ -175,25 +176,23 @@ init_wanted(Wanted *wanted, const ObjectInfo *info)
         return;
     g_hash_table_iter_init(&iter, info->metadata);
     while (g_hash_table_iter_next(&iter, &key, &value))
-        if (!attributes_is_reserved(key))
-            g_hash_table_insert(wanted->others, g_strdup(key), g_strdup(value));
+        g_hash_table_insert(wanted->others, g_strdup(key), g_strdup(value));
 }
 
+/* What the service would refuse, in words that not every service finds. */
 static gboolean
-check_room(Storage *storage, const Wanted *wanted, GError **error)
+check_room(Tree *tree, Node *node, const Wanted *wanted, GError **error)
 {
-    Capabilities capabilities;
-    GHashTableIter iter;
-    gpointer key, value;
-    gsize bytes = 0;
-    storage_get_capabilities(storage, &capabilities);
-    g_hash_table_iter_init(&iter, wanted->others);
-    while (g_hash_table_iter_next(&iter, &key, &value))
-        bytes += strlen(key) + strlen(value);
-    if (capabilities.maximum_metadata_bytes == 0 || bytes <= capabilities.maximum_metadata_bytes)
+    FileAttributes attributes;
+    g_autoptr(GError) why = NULL;
+    lock_acquire(&tree->lock);
+    entry_facts_to_attributes(&node->facts, &attributes);
+    lock_release(&tree->lock);
+    g_autoptr(GHashTable) metadata = attributes_encode(&attributes, wanted->others);
+    if (storage_check_metadata(node_get_storage(node), metadata, &why))
         return TRUE;
-    g_set_error(error, STORAGEFS_ERROR, ERROR_NO_SPACE,
-                "the service keeps %u bytes of metadata for an object", capabilities.maximum_metadata_bytes);
+    ErrorCode code = error_is(why, ERROR_TOO_LARGE) ? ERROR_NO_SPACE : ERROR_BAD_ARGUMENT;
+    g_set_error_literal(error, STORAGEFS_ERROR, (gint)code, why->message);
     return FALSE;
 }
 
@@ -288,7 +287,7 @@ objects_set_xattr(Tree *tree, Call *call, Node *node, const char *name, GBytes *
     } else {
         g_hash_table_insert(wanted.others, g_strdup(name + strlen(USER_PREFIX)), text);
     }
-    return check_room(node_get_storage(node), &wanted, error) && store(tree, call, node, &wanted, error);
+    return check_room(tree, node, &wanted, error) && store(tree, call, node, &wanted, error);
 }
 
 gboolean

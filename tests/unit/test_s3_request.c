@@ -396,6 +396,70 @@ test_large_metadata(void)
     g_assert_error(error, STORAGEFS_ERROR, ERROR_TOO_LARGE);
 }
 
+static gboolean
+write_metadata(Scene *scene, const char *name, gsize value_bytes, GError **error)
+{
+    g_autoptr(GHashTable) metadata = metadata_new();
+    g_hash_table_insert(metadata, g_strdup(name), g_strnfill(value_bytes, 'x'));
+    WriteOptions options = {.metadata = metadata};
+    return s3_driver.check_metadata(scene->instance, metadata, error) &&
+           write_text(scene, &options, NULL, error);
+}
+
+/* Swift counts names, values and items too; what is over its limits is never sent. */
+static void
+test_metadata_limits(void)
+{
+    static const S3Reply replies[] = {{.status = "200 OK", .headers = "ETag: \"e\"\r\n"}, {0}};
+    g_autofree char *name = g_strnfill(129, 'n');
+    g_auto(Scene) scene = make_scene(replies, "swift_s3", "");
+    g_autoptr(GHashTable) many = metadata_new();
+    g_autoptr(GError) error = NULL;
+    g_assert_true(write_metadata(&scene, name + 1, 256, &error));
+    g_assert_no_error(error);
+    g_assert_false(write_metadata(&scene, name + 1, 257, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_TOO_LARGE);
+    g_clear_error(&error);
+    g_assert_false(write_metadata(&scene, name, 1, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_TOO_LARGE);
+    g_clear_error(&error);
+    for (guint i = 0; i < 90; i++)
+        g_hash_table_insert(many, g_strdup_printf("n%u", i), g_strdup("x"));
+    g_assert_true(s3_driver.check_metadata(scene.instance, many, &error));
+    g_hash_table_insert(many, g_strdup("n90"), g_strdup("x"));
+    g_assert_false(s3_driver.check_metadata(scene.instance, many, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_TOO_LARGE);
+    g_assert_cmpuint(raw_server_count(scene.server, "PUT "), ==, 1);
+}
+
+/* In a container where the service refuses the right version, too, looking has to do: the first write finds
+ * out, later ones look first. Another version than the one that is there stays refused. */
+static void
+test_blind_conditions(void)
+{
+    static const S3Reply replies[] = {{"If-Match: ", NULL, "412 No", NULL, ERROR_BODY("PreconditionFailed")},
+                                      {"HEAD ", NULL, "200 OK", "ETag: \"abc\"\r\nContent-Length: 4\r\n"},
+                                      {"PUT ", NULL, "200 OK", "ETag: \"def\"\r\n"},
+                                      {0}};
+    g_autoptr(GError) error = NULL;
+    g_auto(Scene) scene = make_scene(replies, "s3_other", "");
+    WriteOptions right = {.if_etag = "abc"}, wrong = {.if_etag = "stale"};
+    g_assert_false(write_text(&scene, &wrong, NULL, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_CHANGED);
+    g_clear_error(&error);
+    g_assert_cmpuint(raw_server_count(scene.server, "PUT "), ==, 1);
+    g_assert_true(write_text(&scene, &right, NULL, &error));
+    g_assert_cmpuint(raw_server_count(scene.server, "PUT "), ==, 4);
+    g_assert_cmpuint(raw_server_count(scene.server, "If-Match: "), ==, 3);
+    g_assert_true(write_text(&scene, &right, NULL, &error));
+    g_assert_no_error(error);
+    g_assert_cmpuint(raw_server_count(scene.server, "PUT "), ==, 5);
+    g_assert_cmpuint(raw_server_count(scene.server, "If-Match: "), ==, 3);
+    g_assert_false(write_text(&scene, &wrong, NULL, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_CHANGED);
+    g_assert_cmpuint(raw_server_count(scene.server, "PUT "), ==, 5);
+}
+
 /* Over plain HTTP the payload's hash is signed. */
 static void
 test_payload_hash(void)
@@ -461,6 +525,8 @@ main(int argc, char **argv)
     g_test_add_func("/s3/request/hostile-heads", test_hostile_heads);
     g_test_add_func("/s3/request/injection", test_injection);
     g_test_add_func("/s3/request/large-metadata", test_large_metadata);
+    g_test_add_func("/s3/request/metadata-limits", test_metadata_limits);
+    g_test_add_func("/s3/request/blind-conditions", test_blind_conditions);
     g_test_add_func("/s3/request/payload-hash", test_payload_hash);
     g_test_add_func("/s3/request/version-2", test_version_2);
     return g_test_run();
