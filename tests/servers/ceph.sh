@@ -94,6 +94,9 @@ rgw dynamic resharding = false
 rgw gc obj min wait = 5
 rgw gc processor period = 10
 rgw swift versioning enabled = true
+rgw crypt require ssl = false
+rgw crypt s3 kms backend = testing
+rgw crypt s3 kms encryption keys = testkey=MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=
 debug rgw = 1/1
 CONF
 }

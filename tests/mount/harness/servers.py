@@ -127,12 +127,12 @@ def _ceph(port):
     return S3Server("ceph", port + 2, "TESTKEY", "TESTSECRET", "default", "ceph")
 
 
-# The preset of AWS, but neither has names per bucket, and what they know about conditions is theirs.
+# The preset of AWS, but without names per bucket, and what it knows about conditions is its own.
 NOT_QUITE_AWS = {"addressing": "path", "conditional_writes": "probe"}
 
 
 def _swift(port):
-    return S3Server("swift", port, "test:tester", "TESTERSECRET", "us-east-1", "s3", NOT_QUITE_AWS)
+    return S3Server("swift", port, "test:tester", "TESTERSECRET", "us-east-1", "swift_s3", {"conditional_writes": "probe"})
 
 
 def _moto(port):
