@@ -228,6 +228,8 @@ find_remedy(const S3Failure *failure)
         return "check this machine's clock";
     if (failure->status >= 300 && failure->status <= 399)
         return "check endpoint and region";
+    if (failure->status == 404 && !failure->code)
+        return "is the name right, and the endpoint?";
     return NULL;
 }
 

@@ -78,6 +78,8 @@ def test_a_wrong_access_key(case):
     ("https://{upstream}", "http://"),
 ])
 def test_a_wrong_endpoint(case, endpoint, word):
+    if "upstream" in endpoint and case.server.name == "swift":
+        pytest.skip("its server waits in silence for the end of what TLS begins with")
     endpoint = endpoint.format(upstream=case.server.upstream)
     said = broken(case, endpoint=endpoint)
     assert endpoint in said and word in said
