@@ -22,15 +22,16 @@ local_names_check_container(const char *name, GError **error)
 {
     if (local_names_is_entry(name) && strchr(name, '\\') == NULL)
         return TRUE;
+    gboolean too_long = strlen(name) > LOCAL_NAMES_MAXIMUM_PART_BYTES;
     g_set_error(
-        error, STORAGEFS_ERROR, ERROR_BAD_NAME,
+        error, STORAGEFS_ERROR, too_long ? ERROR_NAME_TOO_LONG : ERROR_BAD_NAME,
         "container '%s': a local container is a directory name of 1 to 255 bytes without '/' and '\\'", name);
     return FALSE;
 }
 
 /* Why a directory cannot hold this key; NULL when it can. One trailing '/' has been taken off. */
 static const char *
-find_fault(const char *const *parts)
+find_fault(const char *const *parts, gboolean *out_too_long)
 {
     for (guint i = 0; parts[i] != NULL; i++) {
         const char *part = parts[i];
@@ -38,7 +39,8 @@ find_fault(const char *const *parts)
             return "has an empty part between slashes";
         if (g_str_equal(part, ".") || g_str_equal(part, ".."))
             return "has a part '.' or '..'";
-        if (strlen(part) > LOCAL_NAMES_MAXIMUM_PART_BYTES)
+        *out_too_long = strlen(part) > LOCAL_NAMES_MAXIMUM_PART_BYTES;
+        if (*out_too_long)
             return "has a part over 255 bytes";
         if (parts[i + 1] != NULL && local_names_is_hidden(part))
             return "lies below '.lock' or '.hash', which are not shown";
@@ -47,10 +49,11 @@ find_fault(const char *const *parts)
 }
 
 static const char *
-find_key_fault(const char *key, gboolean folders)
+find_key_fault(const char *key, gboolean folders, gboolean *out_too_long)
 {
     gsize length = strlen(key);
-    if (length > LOCAL_NAMES_MAXIMUM_KEY_BYTES)
+    *out_too_long = length > LOCAL_NAMES_MAXIMUM_KEY_BYTES;
+    if (*out_too_long)
         return "is too long for a path";
     gboolean marker = length > 0 && key[length - 1] == '/';
     if (marker && !folders)
@@ -59,7 +62,7 @@ find_key_fault(const char *key, gboolean folders)
     g_auto(GStrv) parts = g_strsplit(bare, "/", -1);
     if (parts[0] == NULL)
         return "is empty";
-    const char *fault = find_fault((const char *const *)parts);
+    const char *fault = find_fault((const char *const *)parts, out_too_long);
     if (fault == NULL && marker && local_names_is_hidden(parts[g_strv_length(parts) - 1]))
         return "is a folder '.lock' or '.hash', which are not shown";
     return fault;
@@ -68,18 +71,20 @@ find_key_fault(const char *key, gboolean folders)
 gboolean
 local_names_check_key(const char *key, gboolean folders, GError **error)
 {
-    const char *fault = find_key_fault(key, folders);
+    gboolean too_long = FALSE;
+    const char *fault = find_key_fault(key, folders, &too_long);
     if (fault == NULL)
         return TRUE;
-    g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_NAME, "key '%s' %s: a local storage cannot hold it", key,
-                fault);
+    g_set_error(error, STORAGEFS_ERROR, too_long ? ERROR_NAME_TOO_LONG : ERROR_BAD_NAME,
+                "key '%s' %s: a local storage cannot hold it", key, fault);
     return FALSE;
 }
 
 gboolean
 local_names_is_reachable(const char *key)
 {
-    return *key == '\0' || find_key_fault(key, TRUE) == NULL;
+    gboolean ignored = FALSE;
+    return *key == '\0' || find_key_fault(key, TRUE, &ignored) == NULL;
 }
 
 void

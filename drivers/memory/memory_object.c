@@ -12,7 +12,7 @@ memory_object_check_key(const char *key, GError **error)
     gsize length = strlen(key);
     if (length >= 1 && length <= MEMORY_OBJECT_MAXIMUM_KEY_BYTES)
         return TRUE;
-    g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_NAME,
+    g_set_error(error, STORAGEFS_ERROR, length < 1 ? ERROR_BAD_NAME : ERROR_NAME_TOO_LONG,
                 "key '%s' has %" G_GSIZE_FORMAT " bytes, not 1 to 1024", key, length);
     return FALSE;
 }

@@ -29,7 +29,7 @@ gboolean memory_object_set_metadata(DriverInstance *instance, Call *call, const 
 
 /* Shared with memory.c and memory_upload.c. */
 
-/* 1..1024 bytes. Fails: BAD_NAME. */
+/* 1..1024 bytes. Fails: BAD_NAME, NAME_TOO_LONG. */
 #define MEMORY_OBJECT_MAXIMUM_KEY_BYTES 1024
 gboolean memory_object_check_key(const char *key, GError **error);
 

@@ -18,7 +18,7 @@ static const struct {
     {"FileAlreadyExists", ERROR_EXISTS},
     {"BucketNotEmpty", ERROR_NOT_EMPTY},
     {"InvalidBucketName", ERROR_BAD_NAME},
-    {"KeyTooLongError", ERROR_BAD_NAME},
+    {"KeyTooLongError", ERROR_NAME_TOO_LONG},
     {"InvalidURI", ERROR_BAD_NAME},
     {"InvalidObjectName", ERROR_BAD_NAME},
     {"XMinioInvalidObjectName", ERROR_BAD_NAME},

@@ -19,11 +19,17 @@ static const Alphabet alphabets[] = {
     [S3_NAMES_GCS] = {3, 222, "._-"}, [S3_NAMES_B2] = {6, 63, "-", TRUE}, [S3_NAMES_HYPHEN] = {3, 63, "-"}};
 
 static gboolean
-refuse(GError **error, const char *what, const char *name, const char *why)
+refuse_as(ErrorCode code, GError **error, const char *what, const char *name, const char *why)
 {
     g_autofree char *shown = g_strescape(name, NULL);
-    g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_NAME, "%s name \"%.80s\": %s", what, shown, why);
+    g_set_error(error, STORAGEFS_ERROR, (int)code, "%s name \"%.80s\": %s", what, shown, why);
     return FALSE;
+}
+
+static gboolean
+refuse(GError **error, const char *what, const char *name, const char *why)
+{
+    return refuse_as(ERROR_BAD_NAME, error, what, name, why);
 }
 
 static const char *
@@ -120,7 +126,8 @@ s3_names_check_key(const S3Options *options, const char *key, GError **error)
 {
     gsize length = strlen(key);
     if (length < 1 || length > MAX_KEY_BYTES)
-        return refuse(error, "object", key, "it must have 1 to 1024 bytes");
+        return refuse_as(length < 1 ? ERROR_BAD_NAME : ERROR_NAME_TOO_LONG, error, "object", key,
+                         "it must have 1 to 1024 bytes");
     if (!g_utf8_validate(key, (gssize)length, NULL))
         return refuse(error, "object", key, "this service takes UTF-8 only");
     if (options->preset->strict_keys && !has_file_name_parts(key))

@@ -1,4 +1,5 @@
-/* What services accept as names of containers, objects and metadata. Pure. Fails: BAD_NAME. */
+/* What services accept as names of containers, objects and metadata. Pure. Fails: BAD_NAME; keys
+ * also NAME_TOO_LONG. */
 #pragma once
 
 #include "drivers/s3/s3_options.h"

@@ -217,7 +217,7 @@ struct Driver {
     /* What is in force now: capabilities as probed, or as learned since. */
     void (*get_capabilities)(DriverInstance *instance, Capabilities *out);
 
-    /* Pure checks by the service's rules. Fails: BAD_NAME. */
+    /* Pure checks by the service's rules. Fails: BAD_NAME, NAME_TOO_LONG. */
     gboolean (*check_container_name)(DriverInstance *instance, const char *name, GError **error);
     gboolean (*check_key)(DriverInstance *instance, const char *key, GError **error);
     gboolean (*check_metadata_name)(DriverInstance *instance, const char *name, GError **error);

@@ -6,9 +6,9 @@
 static gboolean
 is_answer(const GError *failure)
 {
-    static const ErrorCode answers[] = {ERROR_NOT_FOUND, ERROR_EXISTS,    ERROR_NOT_EMPTY,
-                                        ERROR_BAD_NAME,  ERROR_CHANGED,   ERROR_UNSUPPORTED,
-                                        ERROR_TOO_LARGE, ERROR_CANCELLED, ERROR_NO_ATTRIBUTE};
+    static const ErrorCode answers[] = {
+        ERROR_NOT_FOUND,   ERROR_EXISTS,    ERROR_NOT_EMPTY, ERROR_BAD_NAME,     ERROR_CHANGED,
+        ERROR_UNSUPPORTED, ERROR_TOO_LARGE, ERROR_CANCELLED, ERROR_NO_ATTRIBUTE, ERROR_NAME_TOO_LONG};
     for (guint i = 0; i < G_N_ELEMENTS(answers); i++) {
         if (error_is(failure, answers[i]))
             return TRUE;

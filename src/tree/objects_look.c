@@ -296,6 +296,18 @@ typedef struct {
     guint32 changes;
 } LookPlan;
 
+/* Asked for all the same, a service has many answers to a key that it cannot have. */
+static gboolean
+check_length(const NodePlace *place, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    if (place->key == NULL || storage_check_key(place->storage, place->key, &failure) ||
+        !error_is(failure, ERROR_NAME_TOO_LONG))
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
+}
+
 static gboolean
 plan_locked(Tree *tree, Node *parent, const char *name, LookDepth depth, LookPlan *plan, GError **error)
     REQUIRES(tree->lock)
@@ -311,7 +323,7 @@ plan_locked(Tree *tree, Node *parent, const char *name, LookDepth depth, LookPla
                                                    listing_scan_get_running(listing->scan) > 0);
     if (plan->should_wait)
         return TRUE;
-    if (!node_place_init(&plan->place, parent, name, error))
+    if (!node_place_init(&plan->place, parent, name, error) || !check_length(&plan->place, error))
         return FALSE;
     const Node *node = tree_core_find_locked(tree, parent, name);
     plan->ask = objects_choose_ask(parent, node, listed ? facts : NULL, depth);

@@ -3,6 +3,7 @@
  */
 #include "src/tree/tree.h"
 
+#include "src/tree/object_name.h"
 #include "src/tree/objects.h"
 #include "src/tree/root.h"
 
@@ -173,20 +174,23 @@ fail_missing(Tree *tree, Node *node, ErrorCode code, GError **error)
     return tree_core_fail(tree, node, code, "does not offer this", error);
 }
 
-/* Names come from the kernel, but a directory's operations are only for directories. */
+/* Names come from the kernel, but a directory's operations are only for directories, and newer kernels let
+ * names through that are longer than any here. */
 static gboolean
-check_parent(Tree *tree, Node *parent, GError **error)
+check_name(Tree *tree, Node *parent, const char *name, GError **error)
 {
-    if (node_is_directory(parent))
+    if (!node_is_directory(parent))
+        return fail_missing(tree, parent, ERROR_NOT_FOLDER, error);
+    if (strlen(name) <= OBJECT_NAME_MAX_BYTES)
         return TRUE;
-    return fail_missing(tree, parent, ERROR_NOT_FOLDER, error);
+    return tree_core_fail(tree, parent, ERROR_NAME_TOO_LONG, "holds no names over 1024 bytes", error);
 }
 
 TreeReady
 tree_lookup_ready(Tree *tree, Node *parent, const char *name, TreeEntry *out, gint64 *out_absent_valid_us)
 {
     *out_absent_valid_us = 0;
-    if (!node_is_directory(parent))
+    if (!node_is_directory(parent) || strlen(name) > OBJECT_NAME_MAX_BYTES)
         return TREE_WOULD_WAIT;
     return tree_core_operations(parent)->lookup_ready(tree, parent, name, out, out_absent_valid_us);
 }
@@ -196,7 +200,7 @@ tree_lookup(Tree *tree, Call *call, Node *parent, const char *name, TreeEntry *o
             gint64 *out_absent_valid_us, GError **error)
 {
     *out_absent_valid_us = 0;
-    return check_parent(tree, parent, error) &&
+    return check_name(tree, parent, name, error) &&
            tree_core_operations(parent)->lookup(tree, call, parent, name, out, out_absent_valid_us, error);
 }
 
@@ -244,7 +248,7 @@ gboolean
 tree_make_symlink(Tree *tree, Call *call, Node *parent, const char *name, const char *target, uid_t uid,
                   gid_t gid, TreeEntry *out, GError **error)
 {
-    if (!check_parent(tree, parent, error))
+    if (!check_name(tree, parent, name, error))
         return FALSE;
     const TreeOperations *operations = tree_core_operations(parent);
     if (operations->make_symlink == NULL)
@@ -283,7 +287,8 @@ tree_create_ready(Tree *tree, Node *parent, const char *name, int flags, mode_t 
 {
     const TreeOperations *operations = tree_core_operations(parent);
     FileAttributes made = make_attributes(mode, uid, gid);
-    if (!node_is_directory(parent) || operations->create_ready == NULL)
+    if (!node_is_directory(parent) || operations->create_ready == NULL ||
+        strlen(name) > OBJECT_NAME_MAX_BYTES)
         return TREE_WOULD_WAIT;
     return operations->create_ready(tree, parent, name, flags, &made, out, out_handle);
 }
@@ -293,7 +298,7 @@ tree_create(Tree *tree, Call *call, Node *parent, const char *name, int flags, m
             gid_t gid, TreeEntry *out, FileHandle **out_handle, GError **error)
 {
     FileAttributes made = make_attributes(mode, uid, gid);
-    if (!check_parent(tree, parent, error))
+    if (!check_name(tree, parent, name, error))
         return FALSE;
     const TreeOperations *operations = tree_core_operations(parent);
     if (operations->create == NULL)
@@ -311,7 +316,7 @@ gboolean
 tree_make_directory(Tree *tree, Call *call, Node *parent, const char *name, mode_t mode, uid_t uid, gid_t gid,
                     TreeEntry *out, GError **error)
 {
-    if (!check_parent(tree, parent, error))
+    if (!check_name(tree, parent, name, error))
         return FALSE;
     const TreeOperations *operations = tree_core_operations(parent);
     if (operations->make_directory == NULL)
@@ -322,7 +327,7 @@ tree_make_directory(Tree *tree, Call *call, Node *parent, const char *name, mode
 gboolean
 tree_remove_directory(Tree *tree, Call *call, Node *parent, const char *name, GError **error)
 {
-    if (!check_parent(tree, parent, error))
+    if (!check_name(tree, parent, name, error))
         return FALSE;
     const TreeOperations *operations = tree_core_operations(parent);
     if (operations->remove_directory == NULL)
@@ -333,7 +338,7 @@ tree_remove_directory(Tree *tree, Call *call, Node *parent, const char *name, GE
 gboolean
 tree_unlink(Tree *tree, Call *call, Node *parent, const char *name, GError **error)
 {
-    return check_parent(tree, parent, error) &&
+    return check_name(tree, parent, name, error) &&
            tree_core_operations(parent)->unlink(tree, call, parent, name, error);
 }
 
@@ -341,7 +346,7 @@ gboolean
 tree_rename(Tree *tree, Call *call, Node *parent, const char *name, Node *new_parent, const char *new_name,
             unsigned flags, GError **error)
 {
-    return check_parent(tree, parent, error) && check_parent(tree, new_parent, error) &&
+    return check_name(tree, parent, name, error) && check_name(tree, new_parent, new_name, error) &&
            tree_core_operations(parent)->rename(tree, call, parent, name, new_parent, new_name, flags, error);
 }
 

@@ -36,12 +36,18 @@ test_lengths(void)
     while (many->len < LOCAL_NAMES_MAXIMUM_KEY_BYTES - 1)
         g_string_append(many, "/x");
     g_assert_true(local_names_check_key(fits, FALSE, NULL));
-    g_assert_false(local_names_check_key(longer, FALSE, NULL));
+    g_autoptr(GError) error = NULL;
+    g_assert_false(local_names_check_key(longer, FALSE, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_NAME_TOO_LONG);
+    g_clear_error(&error);
     g_assert_true(local_names_check_key(many->str, FALSE, NULL));
     g_string_append(many, "/x");
-    g_assert_false(local_names_check_key(many->str, FALSE, NULL));
+    g_assert_false(local_names_check_key(many->str, FALSE, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_NAME_TOO_LONG);
+    g_clear_error(&error);
     g_assert_true(local_names_check_container(fits, NULL));
-    g_assert_false(local_names_check_container(longer, NULL));
+    g_assert_false(local_names_check_container(longer, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_NAME_TOO_LONG);
 }
 
 static void

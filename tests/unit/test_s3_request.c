@@ -56,7 +56,7 @@ test_codes(void)
         {"403 Forbidden", ERROR_BODY("QuotaExceeded"), ERROR_NO_SPACE},
         {"403 Forbidden", ERROR_BODY("InvalidAccessKeyId"), ERROR_DENIED},
         {"400 Bad Request", ERROR_BODY("EntityTooLarge"), ERROR_TOO_LARGE},
-        {"400 Bad Request", ERROR_BODY("KeyTooLongError"), ERROR_BAD_NAME},
+        {"400 Bad Request", ERROR_BODY("KeyTooLongError"), ERROR_NAME_TOO_LONG},
         {"400 Bad Request", ERROR_BODY("RequestTimeout"), ERROR_UNAVAILABLE},
         {"400 Bad Request", ERROR_BODY("Unheard"), ERROR_PROTOCOL},
         {"503 Slow", ERROR_BODY("SlowDown"), ERROR_THROTTLED},

@@ -254,6 +254,48 @@ test_unlink_spares_others(TreeFixture *fixture, gconstpointer keys)
     tree_fixture_assert_stored(fixture, "file", "theirs");
 }
 
+/* Whoever lets it through: a newer kernel, or a directory with a long name of its own. */
+static void
+assert_too_long(TreeFixture *fixture, Node *parent, const char *name, const char *existing)
+{
+    TreeEntry entry;
+    FileHandle *handle = NULL;
+    GError *error = NULL;
+    gint64 ignored = 0;
+    gboolean ok = tree_lookup(fixture->tree, NULL, parent, name, &entry, &ignored, &error);
+    tree_fixture_assert_code(ok, error, ERROR_NAME_TOO_LONG);
+    error = NULL;
+    ok = tree_create(fixture->tree, NULL, parent, name, O_WRONLY | O_CREAT, 0644, 0, 0, &entry, &handle,
+                     &error);
+    tree_fixture_assert_code(ok, error, ERROR_NAME_TOO_LONG);
+    error = NULL;
+    ok = tree_make_directory(fixture->tree, NULL, parent, name, 0755, 0, 0, &entry, &error);
+    tree_fixture_assert_code(ok, error, ERROR_NAME_TOO_LONG);
+    error = NULL;
+    ok = tree_make_symlink(fixture->tree, NULL, parent, name, "target", 0, 0, &entry, &error);
+    tree_fixture_assert_code(ok, error, ERROR_NAME_TOO_LONG);
+    error = NULL;
+    ok = tree_rename(fixture->tree, NULL, fixture->container, existing, parent, name, 0, &error);
+    tree_fixture_assert_code(ok, error, ERROR_NAME_TOO_LONG);
+}
+
+static void
+test_names_that_are_too_long(TreeFixture *fixture, gconstpointer keys)
+{
+    g_autofree char *longest = g_strnfill(1024, 'x');
+    g_autofree char *longer = g_strnfill(1025, 'x');
+    g_autofree char *half = g_strnfill(600, 'x');
+    tree_fixture_write(fixture, fixture->container, longest, "fits");
+    Node *directory = tree_fixture_mkdir(fixture, fixture->container, half);
+    assert_too_long(fixture, fixture->container, longer, longest);
+    /* What is known to be empty is not asked. */
+    tree_fixture_assert_absent(fixture, directory, half);
+    tree_fixture_grow_old(fixture);
+    assert_too_long(fixture, directory, half, longest);
+    tree_fixture_assert_content(fixture, fixture->container, longest, "fits");
+    tree_fixture_forget(fixture, directory);
+}
+
 static void
 test_bad_names(TreeFixture *fixture, gconstpointer keys)
 {
@@ -317,6 +359,7 @@ main(int argc, char *argv[])
     tree_fixture_add("/tree/open/unlink-spares-others-unconditional", test_unlink_spares_others,
                      COUNTED "conditional_delete = no\n");
     tree_fixture_add("/tree/open/bad-names", test_bad_names, NULL);
+    tree_fixture_add("/tree/open/names-that-are-too-long", test_names_that_are_too_long, "folders = yes\n");
     tree_fixture_add("/tree/open/learns-metadata", test_learns_metadata, NULL);
     return g_test_run();
 }
