@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int
@@ -70,4 +71,15 @@ cli_control_read_status(const char *mount_point, GError **error)
     g_set_error(error, STORAGEFS_ERROR, ERROR_PROTOCOL,
                 "%s/.control/status is not what this version understands", mount_point);
     return NULL;
+}
+
+pid_t
+cli_control_get_pid(JsonNode *status)
+{
+    JsonObject *object = json_node_get_object(status);
+    struct stat namespace;
+    if (stat("/proc/self/ns/pid", &namespace) != 0 ||
+        (guint64)json_object_get_int_member_with_default(object, "pid_namespace", 0) != namespace.st_ino)
+        return 0;
+    return (pid_t)json_object_get_int_member_with_default(object, "pid", 0);
 }

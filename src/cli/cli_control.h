@@ -12,3 +12,6 @@ char *cli_control_read(const char *mount_point, const char *name, GError **error
 gboolean cli_control_write(const char *mount_point, const char *name, const char *text, GError **error);
 /* `status`, parsed; the root is an object. Caller unrefs. */
 JsonNode *cli_control_read_status(const char *mount_point, GError **error);
+/* The daemon's process as this process can name it; 0: it runs in another pid namespace, where the number in
+ * the status stands for nobody or for somebody else. */
+pid_t cli_control_get_pid(JsonNode *status);

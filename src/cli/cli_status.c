@@ -73,15 +73,25 @@ print_status(JsonObject *status)
     print_disk_cache(json_object_get_object_member(status, "disk_cache"));
 }
 
+/* As the daemon wrote it, but for a process number that means nothing here. */
+static gboolean
+show_json(const char *mount_point, GError **error)
+{
+    g_autoptr(JsonNode) root = cli_control_read_status(mount_point, error);
+    if (root == NULL)
+        return FALSE;
+    if (cli_control_get_pid(root) == 0)
+        json_object_remove_member(json_node_get_object(root), "pid");
+    g_autofree char *text = json_to_string(root, TRUE);
+    puts(text);
+    return TRUE;
+}
+
 static gboolean
 show(const char *mount_point, gboolean json, GError **error)
 {
-    if (json) {
-        g_autofree char *text = cli_control_read(mount_point, "status", error);
-        if (text != NULL)
-            fputs(text, stdout);
-        return text != NULL;
-    }
+    if (json)
+        return show_json(mount_point, error);
     g_autoptr(JsonNode) root = cli_control_read_status(mount_point, error);
     if (root != NULL)
         print_status(json_node_get_object(root));

@@ -34,15 +34,16 @@ unmount(const char *mount_point, gboolean lazy, GError **error)
                            said);
 }
 
-/* The daemon's process, to be waited for; 0 when it is gone already. */
+/* Whether the daemon lives, and its process, to be waited for; 0 when it cannot be named from here. */
 static gboolean
-find_daemon(const char *mount_point, pid_t *out_pid, GError **error)
+find_daemon(const char *mount_point, gboolean *out_lives, pid_t *out_pid, GError **error)
 {
     g_autoptr(GError) why = NULL;
     g_autoptr(JsonNode) root = cli_control_read_status(mount_point, &why);
+    *out_lives = root != NULL;
     *out_pid = 0;
     if (root != NULL)
-        *out_pid = (pid_t)json_object_get_int_member(json_node_get_object(root), "pid");
+        *out_pid = cli_control_get_pid(root);
     else if (!error_is(why, ERROR_UNAVAILABLE)) {
         g_propagate_error(error, g_steal_pointer(&why));
         return FALSE;
@@ -60,15 +61,16 @@ run(int argc, char **argv)
     if (!cli_parse(&cli_umount_command, entries, argc, argv, 1, 1, &rest, &status))
         return status;
     g_autoptr(GError) error = NULL;
-    pid_t pid;
-    if (!find_daemon(rest[0], &pid, &error))
+    gboolean lives = FALSE;
+    pid_t pid = 0;
+    if (!find_daemon(rest[0], &lives, &pid, &error))
         return cli_fail(error);
-    if (pid != 0 && !force && !cli_progress_wait(rest[0], &error))
+    if (lives && !force && !cli_progress_wait(rest[0], &error))
         return cli_fail(error);
     /* A daemon that does not hear of it only takes longer to end. */
-    if (pid != 0 && force)
+    if (lives && force)
         (void)cli_control_write(rest[0], "uploads", "leave", NULL);
-    if (!unmount(rest[0], force || pid == 0, &error))
+    if (!unmount(rest[0], force || !lives, &error))
         return cli_fail(error);
     if (!force)
         cli_progress_wait_process(pid);

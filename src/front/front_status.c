@@ -4,6 +4,7 @@
 #include "src/front/front_passthrough.h"
 
 #include <json-glib/json-glib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *
@@ -213,6 +214,16 @@ add_errors(JsonBuilder *json, Front *front)
     json_builder_end_object(json);
 }
 
+/* A process number means nothing to whoever reads this in another namespace. */
+static void
+add_process(JsonBuilder *json)
+{
+    struct stat namespace;
+    add_integer(json, "pid", (guint64)getpid());
+    if (stat("/proc/self/ns/pid", &namespace) == 0)
+        add_integer(json, "pid_namespace", namespace.st_ino);
+}
+
 static void
 add_passthrough(JsonBuilder *json, FrontPassthrough *passthrough)
 {
@@ -230,7 +241,7 @@ add_header(JsonBuilder *json, Front *front)
 {
     g_autofree char *default_name = storage_set_get_default_name(front->set);
     add_string(json, "version", STORAGEFS_VERSION);
-    add_integer(json, "pid", (guint64)getpid());
+    add_process(json);
     add_string(json, "mount_point", front->options.mount_point);
     add_string(json, "configuration", front->options.source);
     add_integer(json, "uptime_s", (guint64)((g_get_monotonic_time() - front->started_us) / G_USEC_PER_SEC));

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from harness.mount import MountFailed
-from harness.process import is_mounted, wait_until
+from harness.process import is_mounted, run, wait_until
 
 
 @pytest.fixture
@@ -40,6 +40,19 @@ def test_status_is_json(local):
     assert status["default"] == "first" and status["pid"] == local.pid
     assert json.loads(local.command("status", local.point, "--json").stdout)["default"] == "first"
     assert "first" in local.command("status", local.point).stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes pid namespaces")
+def test_another_pid_namespace(local):
+    """The daemon's process number is somebody else's there: it is neither shown nor waited for."""
+    inside = ["unshare", "--pid", "--fork", local.binary]
+    here = json.loads(local.command("status", local.point, "--json").stdout)
+    there = json.loads(run(*inside, "status", local.point, "--json", env=local.environment).stdout)
+    assert here["pid"] == local.pid
+    assert "pid" not in there and there["mount_point"] == here["mount_point"]
+    run(*inside, "umount", local.point, env=local.environment)
+    assert not is_mounted(local.point)
+    local._wait_end(60)
 
 
 def test_metrics_are_prometheus_text(local):
