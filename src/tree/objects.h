@@ -1,7 +1,7 @@
 /* Containers and folders of object services, and what lies in them: what is known and how to ask, listings,
  * open objects, changes. Reading order: objects_look.c, objects_ask.c, objects_fetch.c, objects_pages.c,
  * objects_ahead.c, objects_entry.c, objects_attributes.c, objects_open.c, objects_change.c, objects_folder.c,
- * objects_rename.c, objects_move.c, objects_journal.c, objects_xattr.c; objects.c is the table.
+ * objects_rename*.c, objects_move.c, objects_journal.c, objects_xattr.c; objects.c is the table.
  */
 #pragma once
 
