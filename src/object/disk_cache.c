@@ -8,8 +8,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define MAXIMUM_QUEUED_BYTES (64u << 20)
+#define MAXIMUM_QUEUED_BYTES (128u << 20)
 #define MAXIMUM_OPEN 256u
+#define MAXIMUM_THREADS 4u
 /* How often a directory that another mount has is tried. */
 #define TAKEN_RETRY_US G_USEC_PER_SEC
 
@@ -187,7 +188,8 @@ disk_cache_new(const char *path, guint64 limit_bytes, MemoryBudget *budget, GErr
     g_queue_init(&cache->by_use);
     g_queue_init(&cache->open);
     lock_init(&cache->lock);
-    cache->pool = worker_pool_new("disk-cache", 1);
+    lock_init(&cache->files_lock);
+    cache->pool = worker_pool_new("disk-cache", CLAMP(g_get_num_processors(), 2, MAXIMUM_THREADS));
     return open_folder(cache, error) ? g_steal_pointer(&cache) : NULL;
 }
 
@@ -222,6 +224,7 @@ disk_cache_free(DiskCache *cache)
         close(cache->folder_fd);
     g_hash_table_unref(cache->entries);
     lock_clear(&cache->lock);
+    lock_clear(&cache->files_lock);
     g_free(cache->failure);
     g_free(cache->path);
     g_free(cache);

@@ -7,8 +7,8 @@
  *         disk_cache_offer(cache, &object, offset, length, buffer);
  *     }
  *
- * Reading never waits for writing: offered bytes are copied and written by a thread of the cache, as far as
- * the memory budget allows; when disk or memory cannot follow, they are not kept. Removing is that thread's
+ * Reading never waits for writing: offered bytes are copied and written by threads of the cache, as far as
+ * the memory budget allows; when disk or memory cannot follow, they are not kept. Removing is their
  * work too. When writing fails nothing is written for a minute; what is there is still read. Another mount
  * that has the same directory keeps this one out until it ends. Thread-safe.
  */

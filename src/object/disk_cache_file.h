@@ -7,8 +7,8 @@
  *
  * Nothing is synchronised to disk, because nothing is believed: a record that a power failure tore does not
  * fit its own CRC, one that came to disk before its block does not fit the block. Each block is compared with
- * its record the first time it is read in a process; what does not fit is forgotten. Many threads may read,
- * one writes. Reference counted.
+ * its record the first time it is read in a process; what does not fit is forgotten. Thread-safe, reference
+ * counted.
  */
 #pragma once
 
@@ -53,8 +53,8 @@ typedef enum {
 
 /* The range lies inside the object. Blocks: for local disk. */
 DiskCacheResult disk_cache_file_read(DiskCacheFile *file, guint64 offset, gsize length_bytes, void *buffer);
-/* Keeps the whole blocks of the range (the object's last one may be short) that are not known already. By one
- * thread at a time. Fails: NO_SPACE, IO ... */
+/* Keeps the whole blocks of the range (the object's last one may be short) that are not known already. Fails:
+ * NO_SPACE, IO ... */
 gboolean disk_cache_file_write(DiskCacheFile *file, guint64 offset, gsize length_bytes, const void *data,
                                GError **error);
 /* TRUE when every block of the range is there and was compared, or written, in this process. No I/O. */

@@ -1,4 +1,4 @@
-/* Writing and removing the files of a disk cache, all on its one thread. */
+/* Writing and removing the files of a disk cache, all on its own threads. */
 #include "src/base/error.h"
 #include "src/base/log.h"
 #include "src/object/disk_cache_private.h"
@@ -70,7 +70,7 @@ check_room(DiskCache *cache)
 static gboolean
 has_room_locked(DiskCache *cache, guint64 bytes) REQUIRES(cache->lock)
 {
-    return cache->used_bytes + bytes <= cache->limit_bytes &&
+    return cache->used_bytes + cache->pending_bytes + bytes <= cache->limit_bytes &&
            g_hash_table_size(cache->entries) < MAXIMUM_ENTRIES;
 }
 
@@ -84,8 +84,8 @@ find_victim_locked(DiskCache *cache, const DiskCacheName *spare) REQUIRES(cache-
     return item != NULL ? item->data : NULL;
 }
 
-/* TRUE when there is room for so many bytes more. The lock is free while files are removed, which takes long
- * for large ones. */
+/* TRUE when there is room for so many bytes more. With files_lock; the lock is free while files are removed,
+ * which takes long for large ones. */
 static gboolean
 make_room(DiskCache *cache, const DiskCacheName *spare, guint64 bytes)
 {
@@ -109,8 +109,10 @@ make_room(DiskCache *cache, const DiskCacheName *spare, guint64 bytes)
 void
 disk_cache_shrink(DiskCache *cache)
 {
+    lock_acquire(&cache->files_lock);
     check_room(cache);
     make_room(cache, NULL, 0);
+    lock_release(&cache->files_lock);
 }
 
 static void
@@ -118,11 +120,13 @@ run_removal(gpointer data)
 {
     g_autofree Removal *removal = data;
     DiskCache *cache = removal->cache;
+    lock_acquire(&cache->files_lock);
     lock_acquire(&cache->lock);
     gboolean used = disk_cache_find_locked(cache, &removal->name) != NULL;
     lock_release(&cache->lock);
     if (!used)
         disk_cache_file_remove(cache->folder_fd, &removal->name);
+    lock_release(&cache->files_lock);
 }
 
 void
@@ -177,8 +181,10 @@ create_file(DiskCache *cache, const DiskCacheObject *object, const DiskCacheName
 
 /* It may have been removed from the table meanwhile. */
 static void
-note_size(DiskCache *cache, const DiskCacheName *name, DiskCacheFile *file, guint64 stored_bytes)
+end_write(DiskCache *cache, const DiskCacheName *name, DiskCacheFile *file, gsize length_bytes,
+          guint64 stored_bytes)
 {
+    lock_acquire(&cache->files_lock);
     guint64 disk_bytes = disk_cache_file_get_disk_bytes(file);
     lock_acquire(&cache->lock);
     DiskCacheEntry *entry = disk_cache_find_locked(cache, name);
@@ -186,9 +192,33 @@ note_size(DiskCache *cache, const DiskCacheName *name, DiskCacheFile *file, guin
         cache->used_bytes += disk_bytes - entry->disk_bytes;
         entry->disk_bytes = disk_bytes;
     }
+    cache->pending_bytes -= length_bytes + OVERHEAD_BYTES;
     cache->counts.stored_bytes += stored_bytes;
     cache->unchecked_bytes += stored_bytes;
     lock_release(&cache->lock);
+    lock_release(&cache->files_lock);
+}
+
+/* The file to write to, with room in it; end_write() follows. NULL without error: it is not kept. */
+static DiskCacheFile *
+begin_write(DiskCache *cache, const Fill *fill, const DiskCacheName *name, GError **error)
+{
+    g_autoptr(DiskCacheFile) file = NULL;
+    lock_acquire(&cache->files_lock);
+    if (make_room(cache, name, fill->length_bytes + OVERHEAD_BYTES)) {
+        file = disk_cache_take_file(cache, &fill->object, name);
+        if (file == NULL)
+            file = create_file(cache, &fill->object, name, error);
+    } else {
+        refuse(cache, name, fill->length_bytes);
+    }
+    if (file != NULL) {
+        lock_acquire(&cache->lock);
+        cache->pending_bytes += fill->length_bytes + OVERHEAD_BYTES;
+        lock_release(&cache->lock);
+    }
+    lock_release(&cache->files_lock);
+    return g_steal_pointer(&file);
 }
 
 /* TRUE: kept, or known already. */
@@ -200,16 +230,12 @@ keep(DiskCache *cache, const Fill *fill, GError **error)
     g_autoptr(DiskCacheFile) file = disk_cache_take_file(cache, &fill->object, &name);
     if (file != NULL && disk_cache_file_knows(file, fill->offset, fill->length_bytes))
         return TRUE;
-    if (!make_room(cache, &name, fill->length_bytes + OVERHEAD_BYTES)) {
-        refuse(cache, &name, fill->length_bytes);
-        return FALSE;
-    }
-    if (file == NULL)
-        file = create_file(cache, &fill->object, &name, error);
+    disk_cache_file_unref(g_steal_pointer(&file));
+    file = begin_write(cache, fill, &name, error);
     if (file == NULL)
         return FALSE;
     gboolean ok = disk_cache_file_write(file, fill->offset, fill->length_bytes, fill->data, error);
-    note_size(cache, &name, file, ok ? fill->length_bytes : 0);
+    end_write(cache, &name, file, fill->length_bytes, ok ? fill->length_bytes : 0);
     return ok;
 }
 

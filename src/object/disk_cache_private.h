@@ -1,7 +1,8 @@
 /* What disk_cache.c (life, look-up, reading) and disk_cache_keep.c (writing, removing) share.
  *
- * Files are made, written and removed by the one thread of `pool` only, so those steps need no lock among
- * each other. The lock guards the table; it is never held during I/O.
+ * Files are made, written and removed by the threads of `pool` only: made and removed one after the other,
+ * under files_lock, which no reader takes; written in parallel, because one thread does not keep up with many
+ * readers. The lock guards the table; it is never held during I/O.
  */
 #pragma once
 
@@ -34,13 +35,14 @@ struct DiskCache {
     guint maximum_open;
     gint stopping; /* atomic */
 
+    Lock files_lock; /* above lock */
     Lock lock;
     DiskCacheState state;
     int folder_fd; /* once >= 0 it stays as it is */
     GHashTable *entries;
     GQueue by_use, open; /* of DiskCacheEntry, least recently used first; the open ones */
     guint64 limit_bytes; /* size_bytes, or less when the disk is short */
-    guint64 used_bytes, queued_bytes, unchecked_bytes, next_number;
+    guint64 used_bytes, pending_bytes, queued_bytes, unchecked_bytes, next_number;
     char *failure; /* why nothing is kept; NULL */
     gint64 retry_at_us;
     DiskCacheStatistics counts; /* hits and so on; the rest is made when asked for */
