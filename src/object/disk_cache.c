@@ -383,6 +383,17 @@ disk_cache_read(DiskCache *cache, const DiskCacheObject *object, guint64 offset,
     return result == DISK_CACHE_READ;
 }
 
+gboolean
+disk_cache_may_have(DiskCache *cache, const DiskCacheObject *object)
+{
+    DiskCacheName name;
+    disk_cache_file_name(object, &name);
+    lock_acquire(&cache->lock);
+    gboolean found = disk_cache_find_locked(cache, &name) != NULL;
+    lock_release(&cache->lock);
+    return found;
+}
+
 int
 disk_cache_open_complete(DiskCache *cache, const DiskCacheObject *object)
 {

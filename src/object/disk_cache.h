@@ -39,6 +39,8 @@ void disk_cache_offer(DiskCache *cache, const DiskCacheObject *object, guint64 o
  * any more; also when the cache has removed it. The caller closes it. -1: there is none. Blocks: briefly, for
  * local disk. */
 int disk_cache_open_complete(DiskCache *cache, const DiskCacheObject *object);
+/* TRUE when something of the object is there, as far as is known without looking at the disk. No I/O. */
+gboolean disk_cache_may_have(DiskCache *cache, const DiskCacheObject *object);
 /* Blocks until what was offered is written or given up. */
 void disk_cache_flush(DiskCache *cache);
 

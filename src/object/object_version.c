@@ -304,6 +304,27 @@ read_by_cache(ObjectVersion *version, Call *call, const ObjectVersionPlace *plac
     return TRUE;
 }
 
+void
+object_version_offer(ObjectVersion *version, guint64 offset, gsize length_bytes, const void *data)
+{
+    DiskCacheObject object;
+    g_auto(ObjectVersionPlace) place = {0};
+    object_version_get_place(version, &place);
+    DiskCache *cache = find_disk_cache(version, &place, &object);
+    if (cache != NULL)
+        disk_cache_offer(cache, &object, offset, length_bytes, data);
+}
+
+gboolean
+object_version_is_cached(ObjectVersion *version)
+{
+    DiskCacheObject object;
+    g_auto(ObjectVersionPlace) place = {0};
+    object_version_get_place(version, &place);
+    DiskCache *cache = find_disk_cache(version, &place, &object);
+    return cache != NULL && disk_cache_may_have(cache, &object);
+}
+
 int
 object_version_open_cached(ObjectVersion *version)
 {

@@ -56,6 +56,10 @@ gboolean object_version_read(ObjectVersion *version, Call *call, guint64 offset,
                              void *buffer, GError **error);
 /* Asks the storage whether this version is still what its place holds. Fails: CHANGED. Blocks: yes. */
 gboolean object_version_check(ObjectVersion *version, Call *call, GError **error);
+/* These bytes of it were fetched in another way: the disk cache may keep them. Never blocks. */
+void object_version_offer(ObjectVersion *version, guint64 offset, gsize length_bytes, const void *data);
+/* TRUE when the disk cache has something of it. No I/O. */
+gboolean object_version_is_cached(ObjectVersion *version);
 /* A descriptor for reading whose file has the version's bytes, all of them, and never changes; the caller
  * closes it. -1: the disk cache does not have it. Blocks: briefly, for local disk. */
 int object_version_open_cached(ObjectVersion *version);

@@ -23,6 +23,7 @@ keep(ObjectStore *store, Storage *storage, const char *container, const char *ke
     g_autoptr(ObjectVersion) version =
         object_version_get(store->versions, storage, container, key, info->etag, info->size_bytes);
     block_cache_keep(store->blocks, version, data);
+    object_version_offer(version, 0, (gsize)info->size_bytes, data);
 }
 
 static gboolean
@@ -58,4 +59,15 @@ small_object_stat(ObjectStore *store, Call *call, Storage *storage, const char *
     gboolean ok = stat_whole(store, call, storage, container, key, expected_bytes, out, error);
     memory_budget_give(store->budget, expected_bytes);
     return ok;
+}
+
+gboolean
+small_object_is_on_disk(ObjectStore *store, Storage *storage, const char *container, const char *key,
+                        const char *etag, gsize size_bytes)
+{
+    if (store->disk_cache == NULL)
+        return FALSE;
+    g_autoptr(ObjectVersion) version =
+        object_version_get(store->versions, storage, container, key, etag, size_bytes);
+    return object_version_is_cached(version);
 }

@@ -16,3 +16,6 @@
  * is larger than expected is answered and not kept. Fails: as storage_stat_object(). Blocks: yes. */
 gboolean small_object_stat(ObjectStore *store, Call *call, Storage *storage, const char *container,
                            const char *key, gsize expected_bytes, ObjectInfo *out, GError **error);
+/* TRUE when the disk cache has something of this version: a HEAD is enough. No I/O. */
+gboolean small_object_is_on_disk(ObjectStore *store, Storage *storage, const char *container, const char *key,
+                                 const char *etag, gsize size_bytes);

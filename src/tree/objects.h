@@ -43,6 +43,8 @@ typedef struct {
     gsize whole_bytes; /* not 0: the object by a GET of so many bytes, see small_object.h */
 } ObjectsAsk;
 ObjectsAsk objects_choose_ask(Node *directory, const Node *node, const EntryFacts *listed, LookDepth depth);
+/* The same, for a GET of the whole where a HEAD will do: the disk cache has the listed version. */
+ObjectsAsk objects_ask_less(Tree *tree, const NodePlace *place, const EntryFacts *facts, ObjectsAsk ask);
 /* A name of this directory was looked at; a file of it was opened for reading. */
 void objects_ask_note_look(Node *directory);
 void objects_ask_note_read(Node *directory);

@@ -86,7 +86,7 @@ start_locked(Tree *tree, Node *directory, Listing *listing, guint index, LookDep
     ahead->listing = listing_ref(listing);
     ahead->index = index;
     ahead->hint = facts->kind == NODE_FOLDER ? HINT_LISTED_FOLDER : HINT_OBJECT;
-    ahead->ask = ask;
+    ahead->ask = objects_ask_less(tree, &ahead->place, facts, ask);
     ahead->changes = directory->folder->changes;
     entry->facts.flags |= FACT_ASKING;
     WorkerPool *lane = storage_get_lane(ahead->place.storage, STORAGE_LANE_TRANSFERS);

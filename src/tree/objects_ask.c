@@ -54,6 +54,18 @@ objects_choose_ask(Node *directory, const Node *node, const EntryFacts *listed, 
     return (ObjectsAsk){TRUE, (gsize)listed->size_bytes};
 }
 
+ObjectsAsk
+objects_ask_less(Tree *tree, const NodePlace *place, const EntryFacts *facts, ObjectsAsk ask)
+{
+    if (ask.whole_bytes == 0 || facts == NULL || place->key == NULL)
+        return ask;
+    g_autofree char *etag = version_tag_dup(&facts->tag);
+    if (etag != NULL && small_object_is_on_disk(tree->store, place->storage, place->container, place->key,
+                                                etag, ask.whole_bytes))
+        ask.whole_bytes = 0;
+    return ask;
+}
+
 void
 objects_ask_note_look(Node *directory)
 {

@@ -327,6 +327,7 @@ plan_locked(Tree *tree, Node *parent, const char *name, LookDepth depth, LookPla
         return FALSE;
     const Node *node = tree_core_find_locked(tree, parent, name);
     plan->ask = objects_choose_ask(parent, node, listed ? facts : NULL, depth);
+    plan->ask = objects_ask_less(tree, &plan->place, listed ? facts : NULL, plan->ask);
     plan->hint = make_hint(node, listed ? facts : NULL, now_us - tree_core_get_freshness_us(parent));
     plan->should_list = should_list_locked(parent, listed ? facts : NULL, now_us);
     plan->changes = parent->folder->changes;

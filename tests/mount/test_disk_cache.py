@@ -60,6 +60,9 @@ def test_a_second_mount_reads_from_disk(case):
     same_bytes((case.path / "large").read_bytes(), data)
     counts = case.counts()
     assert counts.pop("HeadObject", 0) <= 1 and counts == {}
+    same_bytes((case.path / "small").read_bytes(), data[:1000])
+    counts = case.counts()
+    assert counts.pop("HeadObject", 0) <= 2 and counts == {}
     found = disk_cache(case)
     assert found["on"] and found["reason"] is None and found["hit_bytes"] >= SIZE and found["stored_bytes"] == 0
     assert found["objects"] == 2 and 0 < found["used_bytes"] <= found["limit_bytes"] == 64 * MIB
