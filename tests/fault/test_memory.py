@@ -1,5 +1,6 @@
 """The daemon's memory has a bound, whatever a server sends and however many read."""
 
+import concurrent.futures
 import pathlib
 import re
 import subprocess
@@ -7,7 +8,7 @@ import subprocess
 import pytest
 
 from harness.files import random_bytes
-from harness.s3 import LONG
+from harness.s3 import LONG, same_bytes
 
 MIB = 1 << 20
 LIMIT = 64 * MIB
@@ -41,6 +42,42 @@ def test_fifty_readers(case):
     assert peak(case) < LIMIT + BESIDE
     memory = case.mount.status()["memory"]
     assert memory["limit_bytes"] == LIMIT and memory["peak_bytes"] <= LIMIT
+
+
+def write_all(path, content, count):
+    """Writes `count` files side by side, all open until the last is written; gives their names."""
+    names = [f"new-{number}" for number in range(count)]
+    files = [open(path / name, "wb", buffering=0) for name in names]
+    try:
+        for start in range(0, len(content), MIB // 2):
+            for file in files:
+                file.write(content[start:start + MIB // 2])
+    finally:
+        with concurrent.futures.ThreadPoolExecutor(count) as pool:
+            list(pool.map(lambda file: file.close(), files))
+    return names
+
+
+def test_a_burst_in_little_memory(s3_case, ceph, tmp_path):
+    """200 open readers and 50 writers share 16 MiB: they wait for each other, none fails, all bytes are right."""
+    limit = 16 * MIB
+    case = s3_case(ceph, {"freshness": LONG, "memory_limit": "16M"})
+    contents = {f"doc-{number}": random_bytes(3 * MIB + number, number) for number in range(10)}
+    for name, content in contents.items():
+        case.put(name, content)
+        (tmp_path / name).write_bytes(content)
+    case.settled()
+    readers = [subprocess.Popen(["cmp", case.path / f"doc-{number % 10}", tmp_path / f"doc-{number % 10}"], stderr=subprocess.PIPE)
+               for number in range(200)]
+    written = random_bytes(2 * MIB + 7)
+    names = write_all(case.path, written, 50)
+    failed = [text for reader in readers for text in [reader.communicate(timeout=300)[1]] if reader.returncode]
+    assert failed == []
+    for name in names:
+        same_bytes(case.get(name), written)
+    memory = case.mount.status()["memory"]
+    assert memory["limit_bytes"] == limit and memory["peak_bytes"] <= limit
+    assert peak(case) < limit + BESIDE
 
 
 @pytest.mark.parametrize("operation", ["GetObject", "ListObjects", "HeadBucket", "PutObject"])

@@ -1,7 +1,9 @@
 """An object of one GiB: copied, renamed and edited on the server, not through this machine."""
 
+import concurrent.futures
 import hashlib
 import os
+import random
 
 import pytest
 
@@ -42,6 +44,38 @@ def case(s3_case, ceph, giant):
     made = s3_case(ceph, {"freshness": LONG}, container=giant[0])
     made.settled()
     return made
+
+
+def spots(count, length):
+    """Offsets of pages all over the object, in no order, each with the bytes that are there."""
+    generator = random.Random(3)
+    bodies = [random_bytes(PART, seed) for seed in range(2)]
+    for page in generator.sample(range(SIZE // 4096), count):
+        part, start = divmod(page * 4096, PART)
+        yield page * 4096, bodies[(part + 1) % 2][start:start + length]
+
+
+def read_spots(path, wanted):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        for offset, content in wanted:
+            assert os.pread(descriptor, len(content), offset) == content
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize("threads", [1, 16])
+def test_random_reads_move_what_they_read(case, threads):
+    """A thousand pages of 4 KiB are 4 MB; a request and its answer's head are what may come on top of each."""
+    wanted = list(spots(1000, 4096))
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        shares = [pool.submit(read_spots, case.path / KEY, wanted[number::threads]) for number in range(threads)]
+        for share in shares:
+            share.result()
+    assert case.proxy.bytes_received() <= 20_000_000
+    counts = case.counts()
+    assert counts.pop("GetObject") <= 1100
+    assert sum(counts.values()) <= 1
 
 
 def part_sums(case, key, numbers=range(PARTS)):
