@@ -24,9 +24,11 @@ struct Block {
     guint64 version_id, index;
     guint references; /* claims, waiters and pieces of ReadVectors */
     BlockState state;
-    GQueue *queue; /* NULL: not listed any more; else it is in by_index, too */
-    guint waiters; /* readers inside block_cache_wait() */
-    Call *call;    /* FETCHING on a lane: cancelled when the last waiter leaves; else NULL */
+    GQueue *queue;      /* NULL: not listed any more; else it is in by_index, too */
+    guint waiters;      /* readers inside block_cache_wait() */
+    Call *call;         /* FETCHING on a lane: cancelled when the last waiter leaves; else NULL */
+    StreamClock *clock; /* of the position it was fetched ahead of, or NULL */
+    gboolean begun;     /* somebody read of it */
     GError *error;
     Condition done;
     guint8 *data;
@@ -131,6 +133,7 @@ free_block_locked(Block *block)
     block->cache->orphans = g_slist_prepend(block->cache->orphans, block->version);
     g_clear_error(&block->error);
     condition_clear(&block->done);
+    stream_clock_unref(block->clock);
     g_free(block);
 }
 
@@ -204,6 +207,39 @@ evict_locked(BlockCache *cache, GQueue *queue, guint64 wanted_bytes)
     return bytes;
 }
 
+/* Of who pauses: what his reader wants last goes first. */
+static guint64
+evict_paused_locked(BlockCache *cache, guint64 wanted_bytes)
+{
+    guint64 bytes = 0;
+    gint64 now_us = g_get_monotonic_time();
+    for (GList *item = cache->unused.tail, *next; item != NULL && bytes < wanted_bytes; item = next) {
+        Block *block = item->data;
+        next = item->prev;
+        if (block->references > 0 || !stream_clock_is_paused(block->clock, now_us))
+            continue;
+        bytes += block->length_bytes;
+        unlist_locked(block);
+    }
+    return bytes;
+}
+
+/* What was fetched ahead last and nobody has begun to read is wanted latest. */
+static guint64
+evict_farthest_locked(BlockCache *cache, guint64 wanted_bytes)
+{
+    guint64 bytes = 0;
+    for (GList *item = cache->unused.tail, *next; item != NULL && bytes < wanted_bytes; item = next) {
+        Block *block = item->data;
+        next = item->prev;
+        if (block->references > 0 || block->begun)
+            continue;
+        bytes += block->length_bytes;
+        unlist_locked(block);
+    }
+    return bytes;
+}
+
 static guint64
 drop_spares_locked(BlockCache *cache)
 {
@@ -226,6 +262,10 @@ reclaim(gpointer data, guint64 bytes)
         freed += evict_locked(cache, &cache->used, bytes - freed);
     if (freed < bytes)
         freed += evict_locked(cache, &cache->kept, bytes - freed);
+    if (freed < bytes)
+        freed += evict_paused_locked(cache, bytes - freed);
+    if (freed < bytes)
+        freed += evict_farthest_locked(cache, bytes - freed);
     if (freed < bytes)
         evict_locked(cache, &cache->unused, bytes - freed);
     leave(cache);
@@ -266,6 +306,7 @@ block_cache_free(BlockCache *cache)
 static void
 touch_locked(BlockCache *cache, Block *block, gboolean to_end)
 {
+    block->begun = TRUE;
     set_queue_locked(block, to_end ? &cache->used : block->queue);
     if (cache->used_bytes > MAXIMUM_USED_BYTES)
         evict_locked(cache, &cache->used, cache->used_bytes - MAXIMUM_USED_BYTES);
@@ -336,8 +377,8 @@ block_cache_look(BlockCache *cache, ObjectVersion *version, guint64 offset, gsiz
 }
 
 static Block *
-block_new_locked(BlockCache *cache, ObjectVersion *version, guint64 index, Call *call, guint8 *data,
-                 gsize length_bytes)
+block_new_locked(BlockCache *cache, ObjectVersion *version, guint64 index, const BlockOwner *owner,
+                 guint8 *data, gsize length_bytes)
 {
     Block *block = g_new0(Block, 1);
     block->cache = cache;
@@ -346,7 +387,10 @@ block_new_locked(BlockCache *cache, ObjectVersion *version, guint64 index, Call 
     block->index = index;
     block->references = 1;
     block->state = BLOCK_FETCHING;
-    block->call = call_ref(call);
+    if (owner != NULL) {
+        block->call = call_ref(owner->call);
+        block->clock = stream_clock_ref(owner->clock);
+    }
     block->data = data;
     block->length_bytes = length_bytes;
     block->link.data = block;
@@ -375,8 +419,19 @@ block_cache_keep(BlockCache *cache, ObjectVersion *version, const void *data)
     leave(cache);
 }
 
+/* At nobody's cost who reads now. */
+static gboolean
+make_room_locked(BlockCache *cache, guint64 bytes)
+{
+    guint64 freed = evict_locked(cache, &cache->used, bytes);
+    if (freed < bytes)
+        freed += evict_paused_locked(cache, bytes - freed);
+    return freed > 0;
+}
+
 Block *
-block_cache_claim(BlockCache *cache, ObjectVersion *version, guint64 index, Call *call, gboolean *out_full)
+block_cache_claim(BlockCache *cache, ObjectVersion *version, guint64 index, const BlockOwner *owner,
+                  gboolean *out_full)
 {
     gsize length_bytes = block_length(version, index);
     Block *block = NULL;
@@ -386,10 +441,10 @@ block_cache_claim(BlockCache *cache, ObjectVersion *version, guint64 index, Call
     lock_acquire(&cache->lock);
     if (find_locked(cache, version, index) == NULL) {
         guint8 *data = take_memory_locked(cache, length_bytes);
-        if (data == NULL && evict_locked(cache, &cache->used, length_bytes) > 0)
+        if (data == NULL && make_room_locked(cache, length_bytes))
             data = take_memory_locked(cache, length_bytes);
         if (data != NULL)
-            block = block_new_locked(cache, version, index, call, data, length_bytes);
+            block = block_new_locked(cache, version, index, owner, data, length_bytes);
         *out_full = data == NULL;
     }
     leave(cache);

@@ -5,7 +5,8 @@
  *   READY      charged  BLOCKS_READY      gone, when its memory is needed and nobody refers to it
  *
  * A block nobody has read to its end yet is kept longer than one that was: the kernel has its own copy of
- * those, so only a few are kept for readers that follow closely. Whoever needs a block that is not there
+ * those, so only a few are kept for readers that follow closely. Those of a position whose reader pauses make
+ * room for whoever needs it. Whoever needs a block that is not there
  * claims it, then runs it (or has it run on a lane); everybody else waits for that one request. One that runs
  * on a lane is cancelled when the last of those who waited for it has left before its end.
  */
@@ -15,6 +16,7 @@
 #include "src/object/memory_budget.h"
 #include "src/object/object_version.h"
 #include "src/object/read_vector.h"
+#include "src/object/stream_clock.h"
 
 #include <glib.h>
 
@@ -36,10 +38,15 @@ typedef enum { BLOCKS_READY, BLOCKS_FETCHING, BLOCKS_ABSENT } BlocksState;
  * length_bytes at most READ_VECTOR_MAX_PIECES - 1 blocks; the range lies inside the version. */
 BlocksState block_cache_look(BlockCache *cache, ObjectVersion *version, guint64 offset, gsize length_bytes,
                              ReadVector *out, guint64 *out_index);
+/* For whom a block is fetched ahead: the call it will be run with on a lane, and the position whose reader
+ * may pause. */
+typedef struct {
+    Call *call;
+    StreamClock *clock;
+} BlockOwner;
 /* The block in state FETCHING, for the caller to run; NULL when it is there already, past the end, or (then
- * *out_full is TRUE) memory is short. call: the one it will be run with on a lane; NULL when the caller
- * himself is the one who waits for it. */
-Block *block_cache_claim(BlockCache *cache, ObjectVersion *version, guint64 index, Call *call,
+ * *out_full is TRUE) memory is short. owner NULL: the caller himself is the one who waits for it. */
+Block *block_cache_claim(BlockCache *cache, ObjectVersion *version, guint64 index, const BlockOwner *owner,
                          gboolean *out_full);
 /* A version of one block whose bytes are here already: kept for its next reader, with others of its kind, as
  * long as they are few and memory is not short. `data` is copied. */

@@ -8,6 +8,7 @@
 #include "src/object/memory_budget.h"
 #include "src/object/object_store.h"
 #include "src/object/object_version.h"
+#include "src/object/stream_clock.h"
 
 #include <glib.h>
 
@@ -22,7 +23,7 @@ struct ObjectStore {
     Journal *journal; /* NULL: no storage has one */
     gint leaves;      /* atomic: what waits in it is not tried at the end */
 
-    gint streams; /* positions that read ahead now; atomic */
+    StreamClocks *clocks; /* of the positions that read ahead */
 
     Lock files_lock; /* above object_file in the lock order */
     GQueue files;    /* of ObjectFile, borrowed: a file leaves it before it is freed */

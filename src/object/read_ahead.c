@@ -2,6 +2,7 @@
 
 #include "src/base/lock.h"
 #include "src/object/object_store_private.h"
+#include "src/object/read_window.h"
 
 #define BLOCK BLOCK_CACHE_BLOCK_BYTES
 #define PAGE 4096u
@@ -12,16 +13,16 @@
 #define DISORDER_BYTES (2u << 20)
 #define FIRST_DISORDER_BYTES (512u << 10)
 #define SMALL_FILE_BYTES (128u << 10)
-#define MAXIMUM_WINDOW_BYTES (32u << 20)
 #define MAXIMUM_ATTEMPTS 8
 
+/* One position: what was read at it lies between low and high. */
 typedef struct {
-    guint64 high;       /* end of what was read so far */
-    guint64 run_bytes;  /* read forward without a break */
-    guint64 next_block; /* first block not asked for yet */
-    guint reads;
+    guint64 low, high;
+    guint forward, backward;       /* reads that moved high up, or low down */
+    guint64 asked_from, asked_end; /* blocks asked for, from .. end */
+    ReadWindow window;
     guint64 last_use;
-    gboolean streaming; /* counted among the store's streams */
+    StreamClock *clock; /* NULL: nothing is fetched ahead of it */
 } Cursor;
 
 struct ReadAhead {
@@ -43,19 +44,24 @@ read_ahead_new(ObjectStore *store)
     return ahead;
 }
 
+static gboolean
+is_backward(const Cursor *cursor)
+{
+    return cursor->backward > 1 && cursor->backward > cursor->forward;
+}
+
 /* What was fetched for this position and nobody read. */
 static void
 end_cursor_locked(ReadAhead *ahead, Cursor *cursor)
 {
-    if (cursor->streaming) {
-        g_atomic_int_add(&ahead->store->streams, -1);
-        guint64 first = cursor->high / BLOCK;
+    if (cursor->clock != NULL && cursor->asked_end > cursor->asked_from) {
+        guint64 first =
+            is_backward(cursor) ? cursor->asked_from : MAX(cursor->asked_from, cursor->high / BLOCK);
         guint64 wasted =
-            cursor->next_block > first
-                ? block_cache_discard(ahead->store->blocks, ahead->version, first, cursor->next_block - 1)
-                : 0;
+            block_cache_discard(ahead->store->blocks, ahead->version, first, cursor->asked_end - 1);
         object_store_count_read_ahead(ahead->store, 0, wasted);
     }
+    stream_clock_end(cursor->clock);
     *cursor = (Cursor){0};
 }
 
@@ -113,51 +119,75 @@ push_fetch(ReadAhead *ahead, ObjectVersion *version, Block *block, Call *call)
 
 /* An equal share of three quarters of the budget: the rest is for what readers wait for. */
 static guint64
-get_window(ReadAhead *ahead, const Cursor *cursor)
+get_window(ReadAhead *ahead, const Cursor *cursor, gint64 now_us)
 {
-    guint streams = (guint)MAX(1, g_atomic_int_get(&ahead->store->streams));
+    guint streams = stream_clocks_count_active(ahead->store->clocks, now_us);
     guint64 share = memory_budget_get_limit(ahead->store->budget) / 4 * 3 / streams;
-    return MIN(MIN(2 * cursor->run_bytes, MAXIMUM_WINDOW_BYTES), share);
+    return MIN(read_window_get_bytes(&cursor->window), share);
+}
+
+/* FALSE: memory is short. */
+static gboolean
+fetch_block_ahead(ReadAhead *ahead, ObjectVersion *version, const Cursor *cursor, guint64 index)
+{
+    gboolean full = FALSE;
+    g_autoptr(Call) call = call_new_without_deadline(ahead->call);
+    const BlockOwner owner = {call, cursor->clock};
+    Block *block = block_cache_claim(ahead->store->blocks, version, index, &owner, &full);
+    if (block == NULL)
+        return !full;
+    push_fetch(ahead, version, block, g_steal_pointer(&call));
+    object_store_count_read_ahead(ahead->store, BLOCK, 0);
+    return TRUE;
 }
 
 /* Block `demanded` itself is left to the reader, who fetches it without changing threads. */
 static void
-fetch_ahead_locked(ReadAhead *ahead, ObjectVersion *version, Cursor *cursor, guint64 demanded)
+fetch_upwards_locked(ReadAhead *ahead, ObjectVersion *version, Cursor *cursor, guint64 demanded,
+                     gint64 now_us)
 {
-    guint64 end = MIN(cursor->high + get_window(ahead, cursor), object_version_get_size(version));
-    guint64 fetched_bytes = 0;
-    cursor->next_block = MAX(cursor->next_block, demanded + 1);
-    while (cursor->next_block * BLOCK < end) {
-        gboolean full = FALSE;
-        g_autoptr(Call) call = call_new_without_deadline(ahead->call);
-        Block *block = block_cache_claim(ahead->store->blocks, version, cursor->next_block, call, &full);
-        if (full)
-            break;
-        if (block != NULL) {
-            push_fetch(ahead, version, block, g_steal_pointer(&call));
-            fetched_bytes += BLOCK;
-        }
-        cursor->next_block++;
-    }
-    if (fetched_bytes > 0)
-        object_store_count_read_ahead(ahead->store, fetched_bytes, 0);
+    guint64 end = MIN(cursor->high + get_window(ahead, cursor, now_us), object_version_get_size(version));
+    cursor->asked_end = MAX(cursor->asked_end, demanded + 1);
+    while (cursor->asked_end * BLOCK < end && fetch_block_ahead(ahead, version, cursor, cursor->asked_end))
+        cursor->asked_end++;
+}
+
+static void
+fetch_downwards_locked(ReadAhead *ahead, ObjectVersion *version, Cursor *cursor, guint64 demanded,
+                       gint64 now_us)
+{
+    guint64 window = get_window(ahead, cursor, now_us);
+    guint64 start = cursor->low > window ? cursor->low - window : 0;
+    if (cursor->asked_end <= demanded)
+        cursor->asked_end = demanded + 1;
+    cursor->asked_from = MIN(cursor->asked_from, demanded);
+    while (cursor->asked_from * BLOCK > start &&
+           fetch_block_ahead(ahead, version, cursor, cursor->asked_from - 1))
+        cursor->asked_from--;
 }
 
 static gboolean
-is_near(const Cursor *cursor, guint64 offset)
+is_within(guint64 a, guint64 b, guint64 distance)
 {
-    guint64 disorder = cursor->streaming ? DISORDER_BYTES : FIRST_DISORDER_BYTES;
-    return cursor->reads > 0 && offset <= cursor->high + disorder && offset + disorder >= cursor->high;
+    return a <= b + distance && b <= a + distance;
+}
+
+static gboolean
+is_near(const Cursor *cursor, guint64 offset, guint64 end)
+{
+    guint64 disorder = cursor->clock != NULL ? DISORDER_BYTES : FIRST_DISORDER_BYTES;
+    return cursor->forward > 0 &&
+           (is_within(offset, cursor->high, disorder) || is_within(end, cursor->low, disorder));
 }
 
 /* The position that this read continues, else the one that was idle longest, begun anew. */
 static Cursor *
-find_cursor_locked(ReadAhead *ahead, guint64 offset)
+find_cursor_locked(ReadAhead *ahead, guint64 offset, guint64 end)
 {
     Cursor *oldest = &ahead->cursors[0];
     for (guint i = 0; i < CURSORS; i++) {
         Cursor *cursor = &ahead->cursors[i];
-        if (is_near(cursor, offset))
+        if (is_near(cursor, offset, end))
             return cursor;
         if (cursor->last_use < oldest->last_use)
             oldest = cursor;
@@ -166,30 +196,47 @@ find_cursor_locked(ReadAhead *ahead, guint64 offset)
     return oldest;
 }
 
+static void
+move_cursor(Cursor *cursor, guint64 offset, guint64 end, gint64 now_us)
+{
+    gboolean first = cursor->forward == 0, up = first || end > cursor->high;
+    if (!up && offset >= cursor->low)
+        return;
+    cursor->low = first ? offset : MIN(cursor->low, offset);
+    cursor->high = MAX(cursor->high, end);
+    cursor->forward += up;
+    cursor->backward += !up;
+    read_window_note(&cursor->window, (gsize)(end - offset), now_us);
+}
+
 /* Notes one read and fetches ahead of it. TRUE: whole blocks are worth it. */
 static gboolean
-note(ReadAhead *ahead, ObjectVersion *version, guint64 offset, gsize length_bytes)
+note(ReadAhead *ahead, ObjectVersion *version, guint64 offset, gsize length_bytes, gboolean waits)
 {
     guint64 size = object_version_get_size(version), end = offset + length_bytes;
+    gint64 now_us = g_get_monotonic_time();
     lock_acquire(&ahead->lock);
     if (ahead->version != version) {
         forget_version_locked(ahead);
         ahead->version = object_version_ref(version);
     }
-    Cursor *cursor = find_cursor_locked(ahead, offset);
+    Cursor *cursor = find_cursor_locked(ahead, offset, end);
     cursor->last_use = ++ahead->clock;
-    if (cursor->reads == 0 || end > cursor->high) {
-        cursor->run_bytes += length_bytes;
-        cursor->high = end;
-        cursor->reads++;
-    }
-    gboolean sequential = cursor->reads > 1 || (offset == 0 && length_bytes >= BLOCK / 2);
-    if (sequential && !cursor->streaming) {
-        cursor->streaming = TRUE;
-        g_atomic_int_inc(&ahead->store->streams);
+    move_cursor(cursor, offset, end, now_us);
+    if (waits)
+        read_window_note_wait(&cursor->window);
+    gboolean backward = is_backward(cursor);
+    gboolean sequential = backward || cursor->forward > 1 || (offset == 0 && length_bytes >= BLOCK / 2);
+    if (sequential && cursor->clock == NULL) {
+        cursor->clock = stream_clock_new(ahead->store->clocks, now_us);
+        cursor->asked_from = cursor->asked_end = offset / BLOCK;
     }
     if (sequential)
-        fetch_ahead_locked(ahead, version, cursor, offset / BLOCK);
+        stream_clock_touch(cursor->clock, now_us);
+    if (backward)
+        fetch_downwards_locked(ahead, version, cursor, offset / BLOCK, now_us);
+    else if (sequential)
+        fetch_upwards_locked(ahead, version, cursor, offset / BLOCK, now_us);
     lock_release(&ahead->lock);
     return sequential || size <= SMALL_FILE_BYTES || (size <= BLOCK && offset == 0);
 }
@@ -236,7 +283,7 @@ read_ahead_read(ReadAhead *ahead, Call *call, ObjectVersion *version, guint64 of
                 ReadVector *out, GError **error)
 {
     BlockCache *blocks = ahead->store->blocks;
-    gboolean whole_blocks = note(ahead, version, offset, length_bytes);
+    gboolean whole_blocks = note(ahead, version, offset, length_bytes, TRUE);
     /* Nothing is held between the attempts, so a block may be evicted before it is looked at again. */
     for (guint attempt = 0; attempt < MAXIMUM_ATTEMPTS; attempt++) {
         guint64 index = 0;
@@ -267,6 +314,6 @@ read_ahead_read_ready(ReadAhead *ahead, ObjectVersion *version, guint64 offset, 
     guint64 index = 0;
     if (block_cache_look(ahead->store->blocks, version, offset, length_bytes, out, &index) != BLOCKS_READY)
         return FALSE;
-    note(ahead, version, offset, length_bytes);
+    note(ahead, version, offset, length_bytes, FALSE);
     return TRUE;
 }

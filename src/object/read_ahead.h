@@ -1,9 +1,10 @@
 /* Reads of pinned versions through one handle: finds out how it is read, and fetches accordingly.
  *
- * Sequential (forward; the kernel's parallel requests may come out of order, several positions may advance at
- * once): whole blocks, fetched ahead in parallel, over a window that doubles with what was read and shares
- * the memory budget fairly among the streams of the daemon. Random: exactly what is asked, in pages, and
- * nothing is kept. A small file that is read from its start comes in one request. Thread-safe.
+ * Sequential (forward or backward; the kernel's parallel requests may come out of order, several positions
+ * may advance at once): whole blocks, fetched ahead in parallel, over a window (read_window.h) that shares
+ * the memory budget fairly among the positions of the daemon that are read (stream_clock.h). Random: exactly
+ * what is asked, in pages, and nothing is kept. A small file that is read from its start comes in one
+ * request. Thread-safe.
  */
 #pragma once
 

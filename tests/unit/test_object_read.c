@@ -136,6 +136,21 @@ test_disordered_reads_are_sequential(ObjectFixture *fixture, gconstpointer keys)
     object_fixture_close(handle);
 }
 
+/* From the end to the beginning, as tac and some indexes do. */
+static void
+test_backward_reads_fetch_blocks(ObjectFixture *fixture, gconstpointer keys)
+{
+    gsize size = 12 * MIB + 12345;
+    g_autofree guint8 *data = put(fixture, "a", size);
+    FileHandle *handle = open_counted(fixture, "a");
+    check(handle, data, 12 * MIB, 12345, 12345);
+    for (guint64 at = 12 * MIB; at > 0; at -= 64 * KIB)
+        check(handle, data, at - 64 * KIB, 64 * KIB, 64 * KIB);
+    /* Thirteen blocks, and those reads that could not be known yet to be some of many. */
+    g_assert_cmpuint(object_fixture_calls(fixture, MEMORY_READ_OBJECT), <=, 16);
+    object_fixture_close(handle);
+}
+
 static void
 test_random_reads_fetch_pages(ObjectFixture *fixture, gconstpointer keys)
 {
@@ -341,9 +356,10 @@ test_fetch_ends_with_its_last_waiter(ObjectFixture *fixture, gconstpointer keys)
     g_autoptr(ObjectVersion) version = object_version_get(table, fixture->base.storage, "c", "a", NULL, MIB);
     g_autoptr(Call) background = call_new(0), first = call_new(0), second = call_new(0);
     const MemoryFault block = {.operation = MEMORY_READ_OBJECT, .blocks = TRUE};
+    const BlockOwner owner = {background, NULL};
     gboolean full;
     memory_fault_add(fixture->base.store, &block);
-    Fetching fetching = {cache, version, block_cache_claim(cache, version, 0, background, &full), background};
+    Fetching fetching = {cache, version, block_cache_claim(cache, version, 0, &owner, &full), background};
     Fetching readers[] = {{cache, version, NULL, first}, {cache, version, NULL, second}};
     GThread *fetch = g_thread_new("fetch", run_abandoned, &fetching);
     g_assert_true(memory_fault_wait_blocked(fixture->base.store, 1, 20 * G_USEC_PER_SEC));
@@ -360,6 +376,43 @@ test_fetch_ends_with_its_last_waiter(ObjectFixture *fixture, gconstpointer keys)
     memory_fault_clear(fixture->base.store);
     fetch_block(cache, version, 0);
     look(cache, version, data, 0, MIB);
+}
+
+static Block *
+claim_ahead(BlockCache *cache, ObjectVersion *version, guint64 index, StreamClock *clock)
+{
+    gboolean full = FALSE;
+    const BlockOwner owner = {NULL, clock};
+    Block *block = block_cache_claim(cache, version, index, &owner, &full);
+    g_assert_true(full == (block == NULL));
+    return block;
+}
+
+/* What was fetched ahead fills the memory: while its reader reads it stays, when he pauses it makes room, the
+ * farthest first. */
+static void
+test_paused_reader_makes_room(ObjectFixture *fixture, gconstpointer keys)
+{
+    g_autofree guint8 *data = put(fixture, "a", 8 * MIB);
+    g_autoptr(ObjectVersionTable) table = object_version_table_new();
+    g_autoptr(MemoryBudget) budget = memory_budget_new(4 * MIB);
+    g_autoptr(StreamClocks) clocks = stream_clocks_new();
+    g_autoptr(BlockCache) cache = block_cache_new(budget);
+    g_autoptr(ObjectVersion) version =
+        object_version_get(table, fixture->base.storage, "c", "a", NULL, 8 * MIB);
+    gint64 now_us = g_get_monotonic_time();
+    StreamClock *pausing = stream_clock_new(clocks, now_us), *reading = stream_clock_new(clocks, now_us);
+    for (guint64 index = 0; index < 4; index++)
+        g_assert_true(block_cache_run(cache, claim_ahead(cache, version, index, pausing), NULL, NULL));
+    g_assert_null(claim_ahead(cache, version, 7, reading));
+    stream_clock_touch(pausing, now_us - STREAM_CLOCK_PAUSE_US);
+    Block *block = claim_ahead(cache, version, 7, reading);
+    g_assert_nonnull(block);
+    g_assert_true(block_cache_run(cache, block, NULL, NULL));
+    look(cache, version, data, 0, 3 * MIB);
+    look(cache, version, data, 7 * MIB, MIB);
+    stream_clock_end(pausing);
+    stream_clock_end(reading);
 }
 
 static gpointer
@@ -449,6 +502,7 @@ main(int argc, char **argv)
     ADD(empty_file_is_no_request);
     ADD(sequential_reads_fetch_each_byte_once);
     ADD(disordered_reads_are_sequential);
+    ADD(backward_reads_fetch_blocks);
     ADD(random_reads_fetch_pages);
     ADD(readers_share_blocks);
     ADD(reopened_file_finds_its_blocks);
@@ -457,6 +511,7 @@ main(int argc, char **argv)
     ADD(unknown_etag_is_pinned_by_the_first_read);
     ADD(interrupted_reader_harms_nobody);
     ADD(fetch_ends_with_its_last_waiter);
+    ADD(paused_reader_makes_room);
     ADD(own_publication_is_not_stale);
     g_test_add_func("/object/budget/order", test_budget_serves_in_order);
     return g_test_run();
