@@ -113,6 +113,11 @@ front_passthrough_unmount(Front *front)
 }
 
 void
+front_passthrough_amend_mounted(Front *front)
+{
+}
+
+void
 front_passthrough_negotiate(Front *front, struct fuse_conn_info *connection)
 {
     FrontPassthrough *passthrough = front->passthrough;
@@ -137,22 +142,28 @@ amend_reply(struct fuse_file_info *info, gint32 id)
 /* What to put into the next reply that this thread sends: the callers reply at once. */
 static __thread gint32 reply_id;
 static __thread gboolean reply_is_init;
-/* The upper word of what the kernel offered in the INIT request that this thread reads. */
-static __thread guint32 offered;
+/* What the kernel offered in the INIT request that this thread reads: the lower word and the upper one. */
+static __thread guint32 offered_low, offered;
+static __thread gboolean init_passes_files;
 
 /* The fields after flags2 are unnamed in older headers; the first is max_stack_depth. */
 static void
 amend_init(void *reply, gsize length_bytes)
 {
-    struct fuse_init_out init;
+    struct fuse_init_out init = {0};
+    gsize known_bytes = MIN(length_bytes, sizeof init); /* an old kernel takes less */
     const guint32 depth = STACK_DEPTH;
     const gsize depth_offset = offsetof(struct fuse_init_out, flags2) + sizeof init.flags2;
-    g_assert(length_bytes >= sizeof init);
-    memcpy(&init, reply, sizeof init);
-    init.flags |= FUSE_INIT_EXT | FUSE_HANDLE_KILLPRIV_V2;
-    init.flags2 |= INIT_WANTS_PASSTHROUGH;
-    memcpy((guint8 *)&init + depth_offset, &depth, sizeof depth);
-    memcpy(reply, &init, sizeof init);
+    memcpy(&init, reply, known_bytes);
+    /* libfuse 3.14 knows it and leaves it out. Without it the kernel looks up one name of a directory at a
+     * time. */
+    init.flags |= offered_low & FUSE_PARALLEL_DIROPS;
+    if (init_passes_files) {
+        init.flags |= FUSE_INIT_EXT | FUSE_HANDLE_KILLPRIV_V2;
+        init.flags2 |= INIT_WANTS_PASSTHROUGH;
+        memcpy((guint8 *)&init + depth_offset, &depth, sizeof depth);
+    }
+    memcpy(reply, &init, known_bytes);
 }
 
 /* The reply to OPEN is a fuse_open_out, that to CREATE ends with one; its last word is the id. */
@@ -189,17 +200,32 @@ read_request(int fd, void *buffer, size_t size, void *data)
     ssize_t length = read(fd, buffer, size);
     const struct fuse_in_header *header = buffer;
     const struct fuse_init_in *init = (const struct fuse_init_in *)(header + 1);
-    if (length > 0 && G_UNLIKELY(header->opcode == FUSE_INIT))
-        offered = length >= (ssize_t)(sizeof *header + sizeof *init) && (init->flags & FUSE_INIT_EXT) != 0
-                      ? init->flags2
-                      : 0;
+    if (length > 0 && G_UNLIKELY(header->opcode == FUSE_INIT)) {
+        gsize bytes = (gsize)length - sizeof *header;
+        offered_low = bytes >= offsetof(struct fuse_init_in, flags) + sizeof init->flags ? init->flags : 0;
+        offered = bytes >= sizeof *init && (offered_low & FUSE_INIT_EXT) != 0 ? init->flags2 : 0;
+    }
     return length;
+}
+
+static gboolean
+amend_replies(Front *front, int device)
+{
+    static const struct fuse_custom_io io = {.writev = write_reply, .read = read_request};
+    return fuse_session_custom_io(front->session, &io, device) == 0;
+}
+
+void
+front_passthrough_amend_mounted(Front *front)
+{
+    if (!amend_replies(front, fuse_session_fd(front->session)))
+        log_warning(
+            "libfuse does not let us amend replies: the names of a directory are looked up one by one");
 }
 
 gboolean
 front_passthrough_mount(Front *front)
 {
-    static const struct fuse_custom_io io = {.writev = write_reply, .read = read_request};
     FrontPassthrough *passthrough = front->passthrough;
     if (!passthrough->wanted)
         return FALSE;
@@ -208,7 +234,7 @@ front_passthrough_mount(Front *front)
         g_atomic_pointer_set(&passthrough->reason, "mount(2) does not let us");
         return FALSE;
     }
-    if (fuse_session_custom_io(front->session, &io, device) != 0) {
+    if (!amend_replies(front, device)) {
         front_mount_end(front->options.mount_point, device);
         close(device);
         g_atomic_pointer_set(&passthrough->reason, "libfuse does not let us amend replies");
@@ -232,9 +258,10 @@ void
 front_passthrough_negotiate(Front *front, struct fuse_conn_info *connection)
 {
     FrontPassthrough *passthrough = front->passthrough;
-    if (passthrough->own_device < 0 || (offered & INIT_WANTS_PASSTHROUGH) == 0)
-        return;
     reply_is_init = TRUE;
+    init_passes_files = passthrough->own_device >= 0 && (offered & INIT_WANTS_PASSTHROUGH) != 0;
+    if (!init_passes_files)
+        return;
     front->takes_privileges = TRUE; /* every kernel that has passthrough has this, too */
     g_atomic_pointer_set(&passthrough->reason, NULL);
 }

@@ -26,6 +26,8 @@ void front_passthrough_free(FrontPassthrough *passthrough);
 /* Instead of fuse_session_mount(), where libfuse itself has no passthrough (before 3.17): a device of our
  * own, on which replies can be amended. FALSE: not wanted, not possible, or not needed; mount as usual. */
 gboolean front_passthrough_mount(Front *front);
+/* After fuse_session_mount(): replies can be amended here, too, for what this libfuse leaves out of them. */
+void front_passthrough_amend_mounted(Front *front);
 /* The end of a mount made by it, at any time and more than once. FALSE: it was not made by it. */
 gboolean front_passthrough_unmount(Front *front);
 /* In the init operation: asks the kernel for it, and to leave set-user-id bits to us (takes_privileges): else

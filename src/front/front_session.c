@@ -159,9 +159,12 @@ mount_session(Front *front, GError **error)
         return FALSE;
     front->session = make_session(front);
     errno = 0;
-    if (front->session != NULL &&
-        (front_passthrough_mount(front) || fuse_session_mount(front->session, mount_point) == 0))
+    if (front->session != NULL && front_passthrough_mount(front))
         return TRUE;
+    if (front->session != NULL && fuse_session_mount(front->session, mount_point) == 0) {
+        front_passthrough_amend_mounted(front);
+        return TRUE;
+    }
     if (front->session != NULL)
         fuse_session_destroy(front->session);
     front->session = NULL;

@@ -68,7 +68,7 @@ object_store_new(const ObjectStoreSettings *settings, GError **error)
     store->staging_budget = memory_budget_new(limit / STAGING_SHARE);
     store->budget = memory_budget_new(limit - limit / STAGING_SHARE);
     store->blocks = block_cache_new(store->budget);
-    store->clocks = stream_clocks_new();
+    store->clocks = stream_clock_set_new();
     store->versions = object_version_table_new();
     store->loans = loan_table_new();
     store->staging_dir = g_strdup(settings->staging_dir);
@@ -95,7 +95,7 @@ object_store_free(ObjectStore *store)
     journal_free(store->journal);
     block_cache_free(store->blocks);
     disk_cache_free(store->disk_cache);
-    stream_clocks_free(store->clocks);
+    stream_clock_set_free(store->clocks);
     memory_budget_free(store->budget);
     memory_budget_free(store->staging_budget);
     loan_table_free(store->loans);

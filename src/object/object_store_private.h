@@ -23,7 +23,7 @@ struct ObjectStore {
     Journal *journal; /* NULL: no storage has one */
     gint leaves;      /* atomic: what waits in it is not tried at the end */
 
-    StreamClocks *clocks; /* of the positions that read ahead */
+    StreamClockSet *clocks; /* of the positions that read ahead */
 
     Lock files_lock; /* above object_file in the lock order */
     GQueue files;    /* of ObjectFile, borrowed: a file leaves it before it is freed */

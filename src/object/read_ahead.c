@@ -121,7 +121,7 @@ push_fetch(ReadAhead *ahead, ObjectVersion *version, Block *block, Call *call)
 static guint64
 get_window(ReadAhead *ahead, const Cursor *cursor, gint64 now_us)
 {
-    guint streams = stream_clocks_count_active(ahead->store->clocks, now_us);
+    guint streams = stream_clock_set_count_active(ahead->store->clocks, now_us);
     guint64 share = memory_budget_get_limit(ahead->store->budget) / 4 * 3 / streams;
     return MIN(read_window_get_bytes(&cursor->window), share);
 }

@@ -10,28 +10,28 @@
 struct StreamClock {
     atomic_uint references;
     _Atomic gint64 read_at_us; /* 0: ended */
-    StreamClocks *clocks;
+    StreamClockSet *clocks;
     GList link;
 };
 
-struct StreamClocks {
+struct StreamClockSet {
     Lock lock; /* a leaf */
     GQueue all;
     guint active;
     gint64 counted_at_us;
 };
 
-StreamClocks *
-stream_clocks_new(void)
+StreamClockSet *
+stream_clock_set_new(void)
 {
-    StreamClocks *clocks = g_new0(StreamClocks, 1);
+    StreamClockSet *clocks = g_new0(StreamClockSet, 1);
     lock_init(&clocks->lock);
     g_queue_init(&clocks->all);
     return clocks;
 }
 
 void
-stream_clocks_free(StreamClocks *clocks)
+stream_clock_set_free(StreamClockSet *clocks)
 {
     if (clocks == NULL)
         return;
@@ -41,7 +41,7 @@ stream_clocks_free(StreamClocks *clocks)
 }
 
 guint
-stream_clocks_count_active(StreamClocks *clocks, gint64 now_us)
+stream_clock_set_count_active(StreamClockSet *clocks, gint64 now_us)
 {
     lock_acquire(&clocks->lock);
     if (now_us >= clocks->counted_at_us + COUNT_US) {
@@ -56,7 +56,7 @@ stream_clocks_count_active(StreamClocks *clocks, gint64 now_us)
 }
 
 StreamClock *
-stream_clock_new(StreamClocks *clocks, gint64 now_us)
+stream_clock_new(StreamClockSet *clocks, gint64 now_us)
 {
     StreamClock *clock = g_new0(StreamClock, 1);
     atomic_init(&clock->references, 1);
@@ -75,7 +75,7 @@ stream_clock_end(StreamClock *clock)
 {
     if (clock == NULL)
         return;
-    StreamClocks *clocks = clock->clocks;
+    StreamClockSet *clocks = clock->clocks;
     lock_acquire(&clocks->lock);
     g_queue_unlink(&clocks->all, &clock->link);
     clocks->counted_at_us = 0;

@@ -11,17 +11,17 @@
 /* Who was not read for so long is paused. */
 #define STREAM_CLOCK_PAUSE_US (2 * (gint64)G_USEC_PER_SEC)
 
-typedef struct StreamClocks StreamClocks;
+typedef struct StreamClockSet StreamClockSet;
 typedef struct StreamClock StreamClock; /* reference counted: its blocks outlive the position */
 
-StreamClocks *stream_clocks_new(void);
+StreamClockSet *stream_clock_set_new(void);
 /* Every clock has ended. */
-void stream_clocks_free(StreamClocks *clocks);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(StreamClocks, stream_clocks_free)
+void stream_clock_set_free(StreamClockSet *clocks);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(StreamClockSet, stream_clock_set_free)
 /* Those that were read lately, at least 1. A little old: many ask. */
-guint stream_clocks_count_active(StreamClocks *clocks, gint64 now_us);
+guint stream_clock_set_count_active(StreamClockSet *clocks, gint64 now_us);
 
-StreamClock *stream_clock_new(StreamClocks *clocks, gint64 now_us);
+StreamClock *stream_clock_new(StreamClockSet *clocks, gint64 now_us);
 /* The position is given up: it counts no more and is paused. Gives back the caller's reference. */
 void stream_clock_end(StreamClock *clock);
 StreamClock *stream_clock_ref(StreamClock *clock); /* NULL stays NULL */

@@ -80,6 +80,21 @@ def test_a_signal_ends_the_wait(s3_case, ceph, operation, number):
     assert (case.path / "doc").read_bytes() == b"content"
 
 
+def test_a_look_up_that_hangs_stops_no_other(s3_case, ceph):
+    """The kernel itself may look the names of one directory up side by side."""
+    case = s3_case(ceph, {"freshness": LONG, "timeout": "10m"})
+    case.put("slow", b"x")
+    case.put("quick", b"quick")
+    case.refresh()
+    with case.proxy.faults({"operation": "HeadObject", "path": "slow", "hang": HANG}):
+        waiting = subprocess.Popen(["stat", case.path / "slow"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        case.wait_injected()
+        assert run("cat", case.path / "quick", timeout=15).stdout == "quick"
+        assert waiting.poll() is None
+        waiting.kill()
+        waiting.wait(timeout=20)
+
+
 def test_what_a_killed_reader_waited_for_is_not_waited_for_by_the_next(s3_case, ceph, tmp_path):
     """The kernel interrupts no read-ahead, and makes who reads the same pages wait for it: 30 s, the stall limit."""
     case = s3_case(ceph, {"freshness": LONG, "timeout": "10m"})

@@ -396,7 +396,7 @@ test_paused_reader_makes_room(ObjectFixture *fixture, gconstpointer keys)
     g_autofree guint8 *data = put(fixture, "a", 8 * MIB);
     g_autoptr(ObjectVersionTable) table = object_version_table_new();
     g_autoptr(MemoryBudget) budget = memory_budget_new(4 * MIB);
-    g_autoptr(StreamClocks) clocks = stream_clocks_new();
+    g_autoptr(StreamClockSet) clocks = stream_clock_set_new();
     g_autoptr(BlockCache) cache = block_cache_new(budget);
     g_autoptr(ObjectVersion) version =
         object_version_get(table, fixture->base.storage, "c", "a", NULL, 8 * MIB);

@@ -72,19 +72,19 @@ test_stays_for_a_slow_reader(void)
 static void
 test_who_pauses_does_not_count(void)
 {
-    g_autoptr(StreamClocks) clocks = stream_clocks_new();
+    g_autoptr(StreamClockSet) clocks = stream_clock_set_new();
     gint64 now_us = 100 * SECOND;
-    g_assert_cmpuint(stream_clocks_count_active(clocks, now_us), ==, 1);
+    g_assert_cmpuint(stream_clock_set_count_active(clocks, now_us), ==, 1);
     StreamClock *first = stream_clock_new(clocks, now_us), *second = stream_clock_new(clocks, now_us);
-    g_assert_cmpuint(stream_clocks_count_active(clocks, now_us), ==, 2);
+    g_assert_cmpuint(stream_clock_set_count_active(clocks, now_us), ==, 2);
     now_us += STREAM_CLOCK_PAUSE_US;
     stream_clock_touch(second, now_us);
     g_assert_true(stream_clock_is_paused(first, now_us));
     g_assert_false(stream_clock_is_paused(second, now_us));
-    g_assert_cmpuint(stream_clocks_count_active(clocks, now_us), ==, 1);
+    g_assert_cmpuint(stream_clock_set_count_active(clocks, now_us), ==, 1);
     now_us += SECOND;
     stream_clock_touch(first, now_us);
-    g_assert_cmpuint(stream_clocks_count_active(clocks, now_us), ==, 2);
+    g_assert_cmpuint(stream_clock_set_count_active(clocks, now_us), ==, 2);
     StreamClock *kept = stream_clock_ref(first);
     stream_clock_end(first);
     stream_clock_end(second);
