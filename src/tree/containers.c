@@ -222,7 +222,7 @@ open_listing(Tree *tree, Call *call, Node *node, Listing **out, GError **error)
     }
     if (ok) {
         listing_finish(listing, TRUE);
-        tree->listed_names += listing->entries->len;
+        tree->listed_names += listing->entries.count;
         *out = listing;
     } else {
         listing_chain_expire(listing);

@@ -41,6 +41,8 @@ typedef struct {
     guint8 flags; /* FACT_* */
     VersionTag tag;
 } EntryFacts;
+/* Every known name has one, looked-up ones two. */
+G_STATIC_ASSERT(sizeof(EntryFacts) <= 56);
 
 /* S_IFMT bits of a kind. */
 mode_t entry_facts_type(NodeKind kind);

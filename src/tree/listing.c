@@ -23,12 +23,6 @@ free_change(gpointer data)
     g_free(change);
 }
 
-static void
-clear_entry(gpointer data)
-{
-    entry_facts_clear(&((ListEntry *)data)->facts);
-}
-
 Listing *
 listing_new(FolderState *folder, ListingNames names, gint64 now_us)
 {
@@ -36,9 +30,7 @@ listing_new(FolderState *folder, ListingNames names, gint64 now_us)
     listing->refs = 1;
     listing->names = names;
     listing->started_us = now_us;
-    listing->texts = g_ptr_array_new_with_free_func((GDestroyNotify)g_string_chunk_free);
-    listing->entries = g_array_new(FALSE, FALSE, sizeof(ListEntry));
-    g_array_set_clear_func(listing->entries, clear_entry);
+    entry_list_init(&listing->entries);
     listing->changes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_change);
     listing->added = g_ptr_array_new();
     if (folder == NULL)
@@ -77,8 +69,7 @@ listing_unref(Listing *listing)
     if (--listing->refs > 0)
         return;
     leave_chain(listing);
-    g_ptr_array_unref(listing->texts);
-    g_array_unref(listing->entries);
+    entry_list_clear(&listing->entries);
     g_ptr_array_unref(listing->added);
     g_hash_table_unref(listing->changes);
     entry_facts_clear(&listing->marker);
@@ -116,8 +107,8 @@ listing_chain_doubt(Listing *chain)
     listing_chain_expire(chain);
     if (chain == NULL)
         return;
-    for (guint i = 0; i < chain->entries->len; i++)
-        g_array_index(chain->entries, ListEntry, i).facts.known_at_us = 0;
+    for (guint i = 0; i < chain->entries.count; i++)
+        entry_list_get(&chain->entries, i)->facts.known_at_us = 0;
     GHashTableIter iter;
     gpointer change;
     g_hash_table_iter_init(&iter, chain->changes);
@@ -155,25 +146,33 @@ is_prefix(const ListEntry *entry)
 static ListEntry *
 get_entry(Listing *listing, guint index)
 {
-    return &g_array_index(listing->entries, ListEntry, index);
+    return entry_list_get(&listing->entries, index);
 }
 
-static ListEntry *
-find_entry(Listing *listing, const char *part, gboolean prefix)
+/* Its index, -1 when it is not there. */
+static gint64
+find_index(Listing *listing, const char *part, gboolean prefix)
 {
-    guint low = 0, high = listing->entries->len;
+    guint low = 0, high = listing->entries.count;
     while (low < high) {
         guint middle = low + (high - low) / 2;
         ListEntry *entry = get_entry(listing, middle);
         int order = compare_parts(entry->part, is_prefix(entry), part, prefix);
         if (order == 0)
-            return entry;
+            return middle;
         if (order < 0)
             low = middle + 1;
         else
             high = middle;
     }
-    return NULL;
+    return -1;
+}
+
+static ListEntry *
+find_entry(Listing *listing, const char *part, gboolean prefix)
+{
+    gint64 index = find_index(listing, part, prefix);
+    return index >= 0 ? get_entry(listing, (guint)index) : NULL;
 }
 
 static gboolean
@@ -181,9 +180,9 @@ covers(Listing *listing, const char *part, gboolean prefix)
 {
     if (listing->complete)
         return TRUE;
-    if (listing->entries->len == 0)
+    if (listing->entries.count == 0)
         return FALSE;
-    ListEntry *last = get_entry(listing, listing->entries->len - 1);
+    ListEntry *last = get_entry(listing, listing->entries.count - 1);
     return compare_parts(part, prefix, last->part, is_prefix(last)) <= 0;
 }
 
@@ -205,11 +204,11 @@ inherit(EntryFacts *facts, Listing *older, const char *part)
 
 /* Takes facts. A key out of order would break every search: it is left out, as a repeated one is. */
 static void
-append(Listing *listing, GStringChunk *text, const char *part, EntryFacts *facts)
+append(Listing *listing, const char *part, EntryFacts *facts)
 {
     gboolean prefix = (facts->flags & FACT_PREFIX) != 0;
-    if (listing->entries->len > 0) {
-        ListEntry *last = get_entry(listing, listing->entries->len - 1);
+    if (listing->entries.count > 0) {
+        ListEntry *last = get_entry(listing, listing->entries.count - 1);
         if (compare_parts(last->part, is_prefix(last), part, prefix) >= 0) {
             entry_facts_clear(facts);
             return;
@@ -218,13 +217,11 @@ append(Listing *listing, GStringChunk *text, const char *part, EntryFacts *facts
     ListEntry *object = prefix ? find_entry(listing, part, FALSE) : NULL;
     if (object != NULL)
         object->facts.flags |= FACT_BESIDE;
-    ListEntry entry = {.part = g_string_chunk_insert(text, part), .facts = *facts};
-    g_array_append_val(listing->entries, entry);
+    entry_list_append(&listing->entries, part, facts);
 }
 
 typedef struct {
     Listing *listing, *older;
-    GStringChunk *text;
     const char *prefix;
     const AttributeDefaults *defaults;
     gint64 now_us;
@@ -262,7 +259,7 @@ add_object(PageReader *reader, const ObjectInfo *info)
         facts.flags |= FACT_BARE_MARK;
     inherit(&facts, reader->older, part);
     count_long_name(reader, part, FALSE);
-    append(reader->listing, reader->text, part, &facts);
+    append(reader->listing, part, &facts);
 }
 
 static void
@@ -278,7 +275,7 @@ add_prefix(PageReader *reader, const char *key)
     facts.flags |= FACT_PREFIX;
     inherit(&facts, reader->older, part);
     count_long_name(reader, part, TRUE);
-    append(reader->listing, reader->text, part, &facts);
+    append(reader->listing, part, &facts);
 }
 
 /* The last object of a page may turn out to have a folder's name on the next one. */
@@ -286,24 +283,39 @@ void
 listing_release_page(Listing *listing)
 {
     listing->unreleased = FALSE;
-    listing->settled = listing->entries->len;
+    listing->settled = listing->entries.count;
     if (listing->names != LISTING_FOLDERS || listing->complete || listing->settled == 0)
         return;
     if (!is_prefix(get_entry(listing, listing->settled - 1)))
         listing->settled--;
 }
 
+static gsize
+get_part_bytes(const char *key, gsize prefix_length)
+{
+    gsize length = strlen(key);
+    return length > prefix_length ? length - prefix_length : 0;
+}
+
+/* Of the parts of all keys; a folder's part has a NUL where the key has its '/'. */
+static gsize
+get_text_bytes(const ListPage *page, gsize prefix_length)
+{
+    gsize bytes = 0;
+    for (guint i = 0; i < page->objects->len; i++)
+        bytes += get_part_bytes(g_array_index(page->objects, ObjectInfo, i).key, prefix_length) + 1;
+    for (guint i = 0; i < page->prefixes->len; i++)
+        bytes += get_part_bytes(g_ptr_array_index(page->prefixes, i), prefix_length);
+    return bytes;
+}
+
 guint
 listing_append_page(Listing *listing, const ListPage *page, gboolean last, const char *prefix,
                     const AttributeDefaults *defaults, Listing *older, gint64 now_us)
 {
-    PageReader reader = {.listing = listing,
-                         .older = older,
-                         .text = g_string_chunk_new(4096),
-                         .prefix = prefix,
-                         .defaults = defaults,
-                         .now_us = now_us};
-    g_ptr_array_add(listing->texts, reader.text);
+    PageReader reader = {
+        .listing = listing, .older = older, .prefix = prefix, .defaults = defaults, .now_us = now_us};
+    entry_list_reserve_text(&listing->entries, get_text_bytes(page, strlen(prefix)));
     guint object = 0, folder = 0;
     while (object < page->objects->len || folder < page->prefixes->len) {
         const ObjectInfo *info =
@@ -326,36 +338,28 @@ listing_append_page(Listing *listing, const ListPage *page, gboolean last, const
 void
 listing_append_name(Listing *listing, const char *name, const EntryFacts *facts)
 {
-    if (listing->texts->len == 0)
-        g_ptr_array_add(listing->texts, g_string_chunk_new(4096));
-    ListEntry entry = {.part = g_string_chunk_insert(g_ptr_array_index(listing->texts, 0), name)};
-    entry_facts_copy(&entry.facts, facts);
-    g_array_append_val(listing->entries, entry);
-}
-
-static int
-compare_entries(gconstpointer a, gconstpointer b)
-{
-    return strcmp(((const ListEntry *)a)->part, ((const ListEntry *)b)->part);
+    EntryFacts copy = {0};
+    entry_facts_copy(&copy, facts);
+    entry_list_append(&listing->entries, name, &copy);
 }
 
 void
 listing_finish(Listing *listing, gboolean sort)
 {
     if (sort)
-        g_array_sort(listing->entries, compare_entries);
+        entry_list_sort(&listing->entries);
     listing->complete = TRUE;
     listing->pages++;
-    listing->settled = listing->entries->len;
+    listing->settled = listing->entries.count;
 }
 
 GPtrArray *
 listing_get_unsettled(Listing *listing)
 {
     GPtrArray *parts = g_ptr_array_new_with_free_func(g_free);
-    if (listing->names != LISTING_FOLDERS || listing->complete || listing->entries->len == 0)
+    if (listing->names != LISTING_FOLDERS || listing->complete || listing->entries.count == 0)
         return parts;
-    const char *last = get_entry(listing, listing->entries->len - 1)->part;
+    const char *last = get_entry(listing, listing->entries.count - 1)->part;
     for (gsize i = 1; last[i] != '\0'; i++) {
         if ((guint8)last[i] >= '/')
             continue;
@@ -427,11 +431,11 @@ gint64
 listing_index(Listing *listing, const char *name)
 {
     EntryFacts *facts = NULL;
-    if (g_hash_table_contains(listing->changes, name) || listing->entries->len == 0 ||
+    if (g_hash_table_contains(listing->changes, name) || listing->entries.count == 0 ||
         listing_lookup(listing, name, &facts) != LISTING_PRESENT)
         return -1;
     ListEntry *entry = (ListEntry *)(void *)((char *)facts - G_STRUCT_OFFSET(ListEntry, facts));
-    return entry - get_entry(listing, 0);
+    return find_index(listing, entry->part, is_prefix(entry));
 }
 
 /* A listed name that is only changed keeps its place, so that no reader meets it twice. */

@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "src/tree/entry_facts.h"
+#include "src/tree/entry_list.h"
 #include "src/tree/listing_scan.h"
 #include "src/tree/node.h"
 
@@ -19,19 +19,13 @@ typedef enum {
     LISTING_FOLDERS /* parts of keys */
 } ListingNames;
 
-typedef struct {
-    const char *part; /* the key without the directory's prefix and without a folder's '/' */
-    EntryFacts facts;
-} ListEntry;
-
 struct Listing {
     Listing *next;       /* older ones of the same directory */
     FolderState *folder; /* whose it is; NULL once the directory is gone */
     guint refs;
     ListingNames names;
-    GPtrArray *texts; /* GStringChunk per page */
-    GArray *entries;  /* ListEntry */
-    guint settled;    /* entries before this have their final names */
+    EntryList entries;
+    guint settled; /* entries before this have their final names */
     guint pages;
     gint64 started_us; /* 0: expired */
     gboolean complete;

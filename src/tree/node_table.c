@@ -20,14 +20,17 @@ node_table_clear(NodeTable *table)
     table->bucket_count = table->count = 0;
 }
 
+/* By the inode number of the path, so that it can be found by that, too. */
+static Node **
+bucket_of_inode(const NodeTable *table, guint64 inode)
+{
+    return &table->buckets[(inode ^ inode >> 32) & (table->bucket_count - 1)];
+}
+
 static Node **
 bucket_of(const NodeTable *table, const Node *parent, const char *name)
 {
-    guint64 hash = (guint64)(guintptr)parent * 0x9E3779B97F4A7C15u;
-    for (const char *at = name; *at != '\0'; at++)
-        hash = (hash ^ (guint8)*at) * 1099511628211u;
-    hash ^= hash >> 32;
-    return &table->buckets[hash & (table->bucket_count - 1)];
+    return bucket_of_inode(table, node_hash_inode(parent, name));
 }
 
 Node *
@@ -35,6 +38,15 @@ node_table_find(const NodeTable *table, const Node *parent, const char *name)
 {
     Node *node = *bucket_of(table, parent, name);
     while (node != NULL && (node->parent != parent || strcmp(node->name, name) != 0))
+        node = node->next;
+    return node;
+}
+
+Node *
+node_table_find_inode(const NodeTable *table, guint64 inode)
+{
+    Node *node = *bucket_of_inode(table, inode);
+    while (node != NULL && (node->inode != inode || node_hash_inode(node->parent, node->name) != inode))
         node = node->next;
     return node;
 }

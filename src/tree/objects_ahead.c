@@ -22,7 +22,7 @@ typedef struct {
 static ListEntry *
 get_entry(Listing *listing, guint index)
 {
-    return &g_array_index(listing->entries, ListEntry, index);
+    return entry_list_get(&listing->entries, index);
 }
 
 static void
@@ -108,7 +108,7 @@ objects_ahead_note_locked(Tree *tree, Node *directory, Listing *listing, const c
         return;
     directory->folder->ahead_depth = (guint8)depth;
     guint window = MIN(FIRST_WINDOW << listing->stat_run, MAXIMUM_WINDOW);
-    guint end = MIN((guint)index + 1 + window, listing->entries->len);
+    guint end = MIN((guint)index + 1 + window, listing->entries.count);
     for (guint next = (guint)index + 1; next < end; next++)
         start_locked(tree, directory, listing, next, depth);
 }

@@ -186,11 +186,11 @@ append_page_locked(Tree *tree, Node *node, Listing *listing) REQUIRES(tree->lock
     tree_core_get_defaults(tree, &defaults);
     g_autofree char *prefix = node_make_prefix(node);
     gint64 now_us = tree_core_now();
-    guint before = listing->entries->len;
+    guint before = listing->entries.count;
     if (listing->pages == 0)
         listing->started_us = now_us;
     tree->long_names += listing_append_page(listing, &page, last, prefix, &defaults, listing->next, now_us);
-    tree->listed_names += listing->entries->len - before;
+    tree->listed_names += listing->entries.count - before;
     learn_directory_locked(tree, node, listing);
     return TRUE;
 }
@@ -248,8 +248,9 @@ plan_ahead_locked(Tree *tree, Node *node, Listing *listing) REQUIRES(tree->lock)
     if (listing->complete || listing->scan == NULL || listing->pages == 0 || listing->window == 0)
         return;
     guint window = MIN(listing->window, MAX(MAXIMUM_WINDOW / MAX(tree->streams, 1), FIRST_WINDOW));
-    guint page_entries = MAX(listing->entries->len / listing->pages, 1);
-    guint ahead = (listing->entries->len - MIN(listing->read_entries, listing->entries->len)) / page_entries;
+    guint page_entries = MAX(listing->entries.count / listing->pages, 1);
+    guint ahead =
+        (listing->entries.count - MIN(listing->read_entries, listing->entries.count)) / page_entries;
     Storage *storage = node_get_storage(node);
     guint lanes = CLAMP(storage_get_settings(storage)->maximum_requests / 2, 1, MAXIMUM_LANES);
     ListingSegment *segment;

@@ -25,7 +25,7 @@ tree_new(StorageSet *set, ObjectStore *store, const TreeSettings *settings)
     node_table_init(&tree->detached);
     detail_cache_init(&tree->details);
     tree->open_nodes = g_hash_table_new(NULL, NULL);
-    tree->inodes = g_hash_table_new(g_int64_hash, g_int64_equal);
+    tree->odd_inodes = g_hash_table_new(g_int64_hash, g_int64_equal);
     g_queue_init(&tree->links);
     tree_core_init_queues(tree);
     tree->root = node_new(NULL, "", NODE_ROOT);
@@ -87,7 +87,7 @@ tree_free(Tree *tree)
     node_table_clear(&tree->detached);
     detail_cache_clear(&tree->details);
     g_hash_table_unref(tree->open_nodes);
-    g_hash_table_unref(tree->inodes);
+    g_hash_table_unref(tree->odd_inodes);
     g_free(tree->state_dir);
     condition_clear(&tree->changed);
     lock_clear(&tree->lock);

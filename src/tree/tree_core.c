@@ -67,14 +67,32 @@ table_of(Tree *tree, const Node *node)
     return node->flags & NODE_DETACHED ? &tree->detached : &tree->table;
 }
 
+static gboolean
+has_inode_locked(Tree *tree, guint64 inode) REQUIRES(tree->lock)
+{
+    return g_hash_table_contains(tree->odd_inodes, &inode) ||
+           node_table_find_inode(&tree->table, inode) != NULL ||
+           node_table_find_inode(&tree->detached, inode) != NULL;
+}
+
+/* Nodes are found by number through the table of their paths, but for those whose number is another one. */
+static void
+note_inode_locked(Tree *tree, Node *node) REQUIRES(tree->lock)
+{
+    if (node->inode != node_hash_inode(node->parent, node->name))
+        g_hash_table_replace(tree->odd_inodes, &node->inode, node);
+    else
+        g_hash_table_remove(tree->odd_inodes, &node->inode);
+}
+
 /* A Node keeps its number when it is renamed, and while it is open without a name: the next one of the old
  * path needs another, or programs take both for one file. */
 static void
 number_locked(Tree *tree, Node *node) REQUIRES(tree->lock)
 {
-    while (g_hash_table_contains(tree->inodes, &node->inode))
+    while (has_inode_locked(tree, node->inode))
         node->inode++;
-    g_hash_table_insert(tree->inodes, &node->inode, node);
+    note_inode_locked(tree, node);
 }
 
 Node *
@@ -91,7 +109,7 @@ static void
 free_node_locked(Tree *tree, Node *node)
 {
     node_table_remove(table_of(tree, node), node);
-    g_hash_table_remove(tree->inodes, &node->inode);
+    g_hash_table_remove(tree->odd_inodes, &node->inode);
     detail_cache_drop(&tree->details, node);
     if (node->kind == NODE_STORAGE && node->folder->storage != NULL)
         g_ptr_array_add(tree->garbage, g_steal_pointer(&node->folder->storage));
@@ -126,6 +144,7 @@ tree_core_move_locked(Tree *tree, Node *node, Node *parent, const char *name)
     parent->refs++;
     node_move(node, parent, name);
     node_table_insert(&tree->table, node);
+    note_inode_locked(tree, node);
     tree_core_drop_locked(tree, old_parent);
 }
 

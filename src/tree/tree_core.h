@@ -71,7 +71,7 @@ struct Tree {
     TreeObserver observer;
     gboolean has_observer;
     NodeTable table;
-    GHashTable *inodes; /* inode number of a Node, in it → Node: no two have the same */
+    GHashTable *odd_inodes; /* inode number → Node, where it is not the one of the Node's path */
     NodeTable detached; /* never searched by name: what the kernel still counts at the end is found here */
     Node *root;
     GHashTable *open_nodes;       /* Nodes with an ObjectFile */

@@ -13,12 +13,26 @@ hex_value(char digit)
     return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
 }
 
+/* "-N", in the one spelling that version_tag_dup() gives back. */
+static gboolean
+parse_parts(const char *text, guint16 *out)
+{
+    guint64 parts;
+    if (text[0] != '-' || text[1] == '0' ||
+        !g_ascii_string_to_unsigned(text + 1, 10, 1, G_MAXUINT16, &parts, NULL))
+        return FALSE;
+    *out = (guint16)parts;
+    return TRUE;
+}
+
 static gboolean
 pack_digest(VersionTag *tag, const char *etag)
 {
-    if (strlen(etag) != 2 * sizeof tag->bytes)
-        return FALSE;
     guint8 bytes[sizeof tag->bytes];
+    guint16 parts = 0;
+    gsize length = strlen(etag), digits = 2 * sizeof bytes;
+    if (length < digits || (length > digits && !parse_parts(etag + digits, &parts)))
+        return FALSE;
     for (gsize i = 0; i < sizeof bytes; i++) {
         int high = hex_value(etag[2 * i]), low = hex_value(etag[2 * i + 1]);
         if (high < 0 || low < 0)
@@ -26,6 +40,7 @@ pack_digest(VersionTag *tag, const char *etag)
         bytes[i] = (guint8)(high * 16 + low);
     }
     memcpy(tag->bytes, bytes, sizeof bytes);
+    tag->parts = parts;
     tag->form = FORM_DIGEST;
     return TRUE;
 }
@@ -41,16 +56,14 @@ get_text(const VersionTag *tag)
 void
 version_tag_set(VersionTag *tag, const char *etag)
 {
-    char *text = etag != NULL ? g_strdup(etag) : NULL;
-    version_tag_clear(tag);
-    if (text == NULL)
-        return;
-    if (pack_digest(tag, text)) {
-        g_free(text);
-        return;
+    VersionTag made = {0};
+    if (etag != NULL && !pack_digest(&made, etag)) {
+        char *text = g_strdup(etag);
+        memcpy(made.bytes, &text, sizeof text);
+        made.form = FORM_TEXT;
     }
-    memcpy(tag->bytes, &text, sizeof text);
-    tag->form = FORM_TEXT;
+    version_tag_clear(tag);
+    *tag = made;
 }
 
 void
@@ -84,6 +97,8 @@ version_tag_dup(const VersionTag *tag)
     GString *text = g_string_sized_new(2 * sizeof tag->bytes);
     for (gsize i = 0; i < sizeof tag->bytes; i++)
         g_string_append_printf(text, "%02x", tag->bytes[i]);
+    if (tag->parts > 0)
+        g_string_append_printf(text, "-%u", tag->parts);
     return g_string_free(text, FALSE);
 }
 
@@ -100,5 +115,5 @@ version_tag_equal(const VersionTag *a, const VersionTag *b)
         return FALSE;
     if (a->form == FORM_TEXT)
         return strcmp(get_text(a), get_text(b)) == 0;
-    return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
+    return a->parts == b->parts && memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
 }

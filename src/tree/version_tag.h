@@ -1,4 +1,5 @@
-/* An ETag in little memory: the usual 32 hexadecimal digits as 16 bytes, anything else as its own text. */
+/* An ETag in little memory: the usual 32 hexadecimal digits as 16 bytes, with the number of parts that stands
+ * behind them ("-N") where there is one; anything else as its own text. */
 #pragma once
 
 #include <glib.h>
@@ -6,6 +7,7 @@
 typedef struct {
     guint8 form; /* 0 none, else private */
     guint8 bytes[16];
+    guint16 parts; /* 0: no "-N" */
 } VersionTag;
 
 /* etag NULL: none. What the tag held before is given up. */
