@@ -504,10 +504,48 @@ test_recovery(TreeFixture *fixture, gconstpointer keys)
     g_assert_false(tree_fixture_has(fixture, "from/b"));
 }
 
+static guint64
+get_inode(TreeFixture *fixture, const char *name)
+{
+    return tree_fixture_stat(fixture, fixture->container, name).st_ino;
+}
+
+/* No two Nodes have one number, whatever was renamed, or unlinked while open; and each keeps its own. */
+static void
+test_inode_numbers(TreeFixture *fixture, gconstpointer keys)
+{
+    Node *first = NULL, *second = NULL;
+    FileHandle *open = tree_fixture_open_file(fixture, fixture->container, "a", O_CREAT | O_RDWR, &first);
+    guint64 unlinked = get_inode(fixture, "a");
+    g_assert_true(tree_unlink(fixture->tree, NULL, fixture->container, "a", NULL));
+    tree_fixture_write(fixture, fixture->container, "a", "second");
+    second = tree_fixture_lookup(fixture, fixture->container, "a");
+    guint64 number = get_inode(fixture, "a");
+    g_assert_cmpuint(number, !=, unlinked);
+    rename_ok(fixture, fixture->container, "a", fixture->container, "b");
+    g_assert_cmpuint(get_inode(fixture, "b"), ==, number);
+    tree_fixture_close_file(fixture, first, open);
+    tree_fixture_write(fixture, fixture->container, "a", "third");
+    Node *third = tree_fixture_lookup(fixture, fixture->container, "a");
+    guint64 third_number = get_inode(fixture, "a");
+    g_assert_cmpuint(third_number, !=, number);
+    rename_ok(fixture, fixture->container, "a", fixture->container, "c");
+    g_assert_cmpuint(get_inode(fixture, "c"), ==, third_number);
+    rename_ok(fixture, fixture->container, "b", fixture->container, "a");
+    g_assert_cmpuint(get_inode(fixture, "a"), ==, number);
+    rename_ok(fixture, fixture->container, "a", fixture->container, "d");
+    tree_fixture_write(fixture, fixture->container, "a", "fourth");
+    g_assert_cmpuint(get_inode(fixture, "a"), !=, number);
+    g_assert_cmpuint(get_inode(fixture, "a"), !=, third_number);
+    tree_fixture_forget(fixture, third);
+    tree_fixture_forget(fixture, second);
+}
+
 int
 main(int argc, char *argv[])
 {
     g_test_init(&argc, &argv, NULL);
+    tree_fixture_add("/tree/change/inode-numbers", test_inode_numbers, NULL);
     tree_fixture_add("/tree/change/mkdir-flat", test_mkdir_flat, NULL);
     tree_fixture_add("/tree/change/mkdir", test_mkdir, FOLDERS);
     tree_fixture_add("/tree/change/rmdir", test_rmdir, FOLDERS);
