@@ -308,10 +308,12 @@ service_init(Service *service, guint kind, guint count, guint limit)
     for (guint i = 0; i < count; i++) {
         GString *key = g_string_new(is_chance(98) ? service->prefix : "other");
         append_random(key, kind < KINDS - 1 ? kind : (guint)g_test_rand_int_range(0, KINDS - 1));
-        if (g_hash_table_add(seen, key->str))
-            g_ptr_array_add(service->keys, g_string_free(key, FALSE));
-        else
+        if (g_hash_table_contains(seen, key->str)) {
             g_string_free(key, TRUE);
+            continue;
+        }
+        g_hash_table_add(seen, key->str);
+        g_ptr_array_add(service->keys, g_string_free(key, FALSE));
     }
     g_ptr_array_sort(service->keys, compare);
 }
