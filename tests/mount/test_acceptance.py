@@ -21,7 +21,7 @@ def local_settings(tmp_path, name):
     return {"driver": "local", "path": base}
 
 
-@pytest.fixture(params=["local", "ceph"])
+@pytest.fixture(params=["local", "ceph", "ceph-journal"])
 def pair(request, mount, tmp_path, bucket_of):
     """A mount of `first` and `second`; container(name) is the container's directory below a storage."""
     if request.param == "local":
@@ -30,7 +30,8 @@ def pair(request, mount, tmp_path, bucket_of):
     else:
         server = request.getfixturevalue("ceph")
         buckets = {name: bucket_of(server, CONTAINER) for name in ("first", "second")}
-        made = mount({name: server.settings(containers=bucket) for name, bucket in buckets.items()})
+        more = {"durability": "journal"} if request.param.endswith("-journal") else {}
+        made = mount({name: server.settings(containers=bucket, **more) for name, bucket in buckets.items()})
         made.container = buckets
         made.server = server
     return made

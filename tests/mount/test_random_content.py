@@ -16,8 +16,10 @@ pytestmark = CONTENT
 
 # kind: (operations of each seed, largest file)
 SIZES = {"memory": (4000, 900_000), "local": (4000, 900_000), "local-served": (4000, 900_000), "ceph": (1000, 900_000),
-         "ceph-folders": (1000, 900_000), "ceph-cached": (1000, 900_000), "swift": (400, 900_000), "moto": (500, 900_000)}
-LARGE = {"memory": (250, 3_000_000), "ceph": (120, 17_000_000), "ceph-cached": (120, 17_000_000), "moto": (100, 17_000_000)}
+         "ceph-folders": (1000, 900_000), "ceph-cached": (1000, 900_000), "ceph-journal": (1000, 900_000),
+         "swift": (400, 900_000), "moto": (500, 900_000)}
+LARGE = {"memory": (250, 3_000_000), "ceph": (120, 17_000_000), "ceph-cached": (120, 17_000_000), "ceph-journal": (120, 17_000_000),
+         "moto": (100, 17_000_000)}
 EDGES = [0, 1, 4096, 65536, 131072, 262144, 524288]
 HANDLES = 3
 

@@ -17,9 +17,10 @@ from harness.process import clear_mount
 __all__ = ["shared_storage", "box"]
 
 # "-cached": with a disk cache that is small enough to remove something all the time. "-served": the daemon reads and
-# writes the files, the kernel does not (passthrough = no).
+# writes the files, the kernel does not (passthrough = no). "-journal": durability = journal.
 SHARED_KINDS = [*STORAGE_KINDS, "local-served"]
-KINDS = {**STORAGE_KINDS, "local-folders": (None, True), "local-served": (None, False), "ceph-cached": ("ceph", False)}
+KINDS = {**STORAGE_KINDS, "local-folders": (None, True), "local-served": (None, False), "ceph-cached": ("ceph", False),
+         "ceph-journal": ("ceph", False)}
 OTHER = "other"
 
 
@@ -28,7 +29,7 @@ def box_of(*kinds):
     return pytest.mark.parametrize("shared_storage", kinds, indirect=True)
 
 
-CONTENT = box_of(*SHARED_KINDS, "ceph-cached")
+CONTENT = box_of(*SHARED_KINDS, "ceph-cached", "ceph-journal")
 FOLDERS = box_of("memory-folders", "local-folders", "ceph-folders", "moto-folders")
 
 
@@ -88,6 +89,9 @@ class SharedStorage:
         self.client().put_object(Bucket=self.container, Key=key, Body=body, **options)
 
     def get(self, key):
+        """What the service has; what only the journal has, is stored first."""
+        if self.kind.endswith("-journal"):
+            self.mount.command("sync", self.mount.point)
         return self.client().get_object(Bucket=self.container, Key=key)["Body"].read()
 
     def refresh(self, path=""):
@@ -130,6 +134,8 @@ def shared_storage(request, storagefs_binary, tmp_path_factory):
         case.container, case.second_container = case.server.new_bucket(), case.server.new_bucket()
     try:
         settings = {**_settings(case, tmp_path_factory), "folders": case.folders}
+        if kind.endswith("-journal"):
+            settings["durability"] = "journal"
         other = {"driver": "memory", "create_containers": "box"}
         options = {"cache_size": "8M"} if kind.endswith("-cached") else {"passthrough": not kind.endswith("-served")}
         case.mount = Mount(storagefs_binary, tmp_path_factory.mktemp("mount"), {"store": settings, OTHER: other}, options)
