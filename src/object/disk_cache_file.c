@@ -19,7 +19,7 @@
 #define FORMAT 1u
 #define NAME_LENGTH 34
 
-static const char MAGIC[8] = "sfscache";
+static const char MAGIC[8] = {'s', 'f', 's', 'c', 'a', 'c', 'h', 'e'};
 
 typedef struct {
     char magic[8];

@@ -19,7 +19,7 @@
 #define MAXIMUM_RESERVE_BYTES (G_GINT64_CONSTANT(1) << 30)
 #define FILE_DIGITS 30u
 
-static const char MAGIC[8] = "sfslist1";
+static const char MAGIC[8] = {'s', 'f', 's', 'l', 'i', 's', 't', '1'};
 
 typedef struct {
     char magic[8];
