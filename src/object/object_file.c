@@ -8,6 +8,7 @@
 #include "src/object/stream_upload.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static Metadata *
 metadata_ref(Metadata *metadata)
@@ -39,6 +40,7 @@ object_file_new(ObjectStore *store, Storage *storage, const char *container, con
     file->exclusive = exclusive;
     file->extents = extent_map_new();
     file->next_part_end = G_MAXUINT64;
+    file->cached_fd = -1;
     file->events = events != NULL ? *events : (ObjectFileEvents){NULL, NULL};
     file->journalled = store->journal != NULL && storage_get_settings(storage)->journal;
     lock_init(&file->lock);
@@ -122,6 +124,8 @@ file_free(ObjectFile *file)
     extent_map_free(file->extents);
     staging_file_free(file->staging);
     object_version_unref(file->base);
+    if (file->cached_fd >= 0)
+        close(file->cached_fd);
     object_info_clear(&file->info);
     g_hash_table_unref(file->others);
     object_file_clear_doubt(file);

@@ -46,7 +46,8 @@ struct ObjectFile {
     char *container, *key;
     ObjectVersion *base; /* NULL: does not exist yet */
     ObjectInfo info;     /* of base */
-    guint64 generation;  /* grows when bytes get another place or ETag: reads of the old one begin again */
+    int cached_fd; /* of the disk cache, with all bytes of base; -1: none was asked for, or there is none */
+    guint64 generation; /* grows when bytes get another place or ETag: reads of the old one begin again */
 
     ExtentMap *extents;
     StagingFile *staging; /* made by the first change; stays until the file is clean and closed */

@@ -315,6 +315,34 @@ handle_is_idle(FileHandle *handle)
     return idle;
 }
 
+/* An object that the disk cache has completely, where nobody can write to it here. A file that is passed
+ * through stays so until its last handle is closed, and a writer that opened it meanwhile would have its
+ * bytes in the staging file: who had opened the object before would not see them. For the same reason the
+ * staging file itself is never offered; besides, writes that the daemon does not see cannot be sent while
+ * writing goes on, and then close has everything left to do. */
+static int
+handle_get_backing_fd(FileHandle *handle)
+{
+    ObjectFile *file = of(handle)->file;
+    if (!storage_get_settings(handle->storage)->read_only)
+        return -1;
+    lock_acquire(&file->lock);
+    int fd = file->cached_fd;
+    g_autoptr(ObjectVersion) base = fd < 0 && file->base != NULL ? object_version_ref(file->base) : NULL;
+    lock_release(&file->lock);
+    int opened = base != NULL ? object_version_open_cached(base) : -1;
+    if (opened < 0)
+        return fd;
+    lock_acquire(&file->lock);
+    if (file->cached_fd < 0)
+        file->cached_fd = opened;
+    fd = file->cached_fd;
+    lock_release(&file->lock);
+    if (fd != opened)
+        close(opened);
+    return fd;
+}
+
 static const FileHandleOperations OPERATIONS = {
     .read = handle_read,
     .read_ready = handle_read_ready,
@@ -328,6 +356,7 @@ static const FileHandleOperations OPERATIONS = {
     .copy_range = handle_copy_range,
     .close = handle_close,
     .is_idle = handle_is_idle,
+    .get_backing_fd = handle_get_backing_fd,
 };
 
 FileHandle *

@@ -45,9 +45,8 @@ static const ConfigKey GLOBAL_KEYS[] = {
     {.name = "passthrough",
      .type = CONFIG_BOOLEAN,
      .default_text = "yes",
-     .help =
-         "yes: the kernel itself reads and writes files of local storages where it can (Linux 6.9, root); "
-         "no: the daemon always does"},
+     .help = "yes: where it can (Linux 6.9, root), the kernel itself reads and writes files of local "
+             "storages, and reads what the disk cache has of read-only ones; no: the daemon always does"},
     {.name = "journal_size",
      .type = CONFIG_SIZE,
      .default_text = "16G",

@@ -413,3 +413,39 @@ def test_other_storages_beside_it(mount, tmp_path):
         assert (made / "trial/box/file").read_bytes() == data
         shutil.copy(made / "trial/box/file", made / "store/box/copy")
         assert (tmp_path / "base/box/copy").read_bytes() == data
+
+
+# --- what the disk cache has
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_objects_that_the_disk_cache_has(s3_case, ceph, read_only):
+    """Passed through where nobody can write to them: a writer's bytes would not be seen by who reads the cache's file."""
+    case = s3_case(ceph, {"freshness": 0, "cache_size": "64M"}, read_only=read_only)
+    if not fast_paths(case)["passthrough"]:
+        pytest.skip("no passthrough here")
+    data, other = random_bytes(3 * MIB + 1234), random_bytes(2 * MIB, seed=1)
+    case.put("object", data)
+    path = case.path / "object"
+    assert path.read_bytes() == data
+    wait_until(lambda: case.mount.status()["disk_cache"]["stored_bytes"] >= len(data), message="the cache to keep what was read")
+    before = fast_paths(case)["passthrough_opens"]
+    with open(path, "rb", buffering=0) as old, open(path, "rb", buffering=0) as again:
+        assert fast_paths(case)["passthrough_opens"] - before == (2 if read_only else 0)
+        assert old.read() == data and again.read() == data
+        with mmap.mmap(again.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+            assert mapped[:] == data
+        if not read_only:
+            with open(path, "r+b", buffering=0) as writer:
+                writer.write(b"written")
+                assert os.pread(old.fileno(), 10, 0) == b"written" + data[7:10]
+            return
+        fails_with(errno.EROFS, os.open, path, os.O_RDWR)
+        case.put("object", other)
+        # Who has it open keeps its version; who opens it now has the new one, whatever the other one has open.
+        assert path.read_bytes() == other
+        assert os.pread(old.fileno(), len(data), 0) == data
+        wait_until(lambda: case.mount.status()["disk_cache"]["stored_bytes"] >= len(data) + len(other), message="the other one")
+        assert path.read_bytes() == other and path.stat().st_size == len(other)
+        assert os.pread(again.fileno(), len(data), 0) == data
+    assert path.read_bytes() == other
+    assert fast_paths(case)["passthrough_opens"] - before >= 4
