@@ -449,12 +449,9 @@ front_passthrough_join(Front *front, Node *node, FileHandle *handle, struct fuse
     __atomic_add_fetch(&passthrough->opens, 1, __ATOMIC_RELAXED);
     info->keep_cache = 0;
     info->direct_io = 0;
-    /* What the kernel was told before may be kept for a while yet. Attributes alone: no lock is waited for.
-     */
-    if (first_writer) {
+    /* What the kernel was told before, it forgets by itself at write(2) and mmap(2). */
+    if (first_writer)
         g_atomic_int_inc(&passthrough->written_nodes);
-        fuse_lowlevel_notify_inval_inode(front->session, front_inode_of(front, node), -1, 0);
-    }
     amend_reply(info, id);
     return 0;
 }

@@ -181,10 +181,10 @@ def test_set_user_id_while_it_is_written(two_users, passthrough):
     with subprocess.Popen(command) as writer:
         done.read_text()
         path.chmod(0o6777)
-        assert stat.S_IMODE(path.stat().st_mode) == 0o6777
+        before = stat.S_IMODE(path.stat().st_mode)
         go.write_text("\n")
         done.read_text()
-        assert stat.S_IMODE(path.stat().st_mode) == 0o777
+        after = stat.S_IMODE(path.stat().st_mode)
         go.write_text("\n")
-        assert writer.wait(30) == 0
+        assert (writer.wait(30), before, after) == (0, 0o6777, 0o777)
     assert path.read_bytes()[:2] == b"xy"
