@@ -2,6 +2,7 @@
 #include "src/front/front_control.h"
 #include "src/front/front_handles.h"
 #include "src/front/front_job.h"
+#include "src/front/front_passthrough.h"
 #include "src/front/front_reply.h"
 
 #include <errno.h>
@@ -70,7 +71,8 @@ add_item_plus(DirectoryBuffer *buffer, fuse_req_t request, DirectoryHandle *hand
     if (tree_directory_take(front->tree, handle, item, &entry)) {
         param.ino = front_inode_of(front, entry.node);
         param.attr = entry.stat;
-        param.attr_timeout = (double)entry.attributes_valid_us / G_USEC_PER_SEC;
+        param.attr_timeout =
+            (double)front_passthrough_limit_us(front, entry.node, entry.attributes_valid_us) / G_USEC_PER_SEC;
         param.entry_timeout = (double)entry.entry_valid_us / G_USEC_PER_SEC;
     }
     buffer->used += fuse_add_direntry_plus(request, buffer->bytes + buffer->used, left, item->name, &param,

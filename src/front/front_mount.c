@@ -107,10 +107,22 @@ mount_device(const FrontOptions *options, int device)
     return mount(options->source, options->mount_point, "fuse.storagefs", flags, data) == 0;
 }
 
+/* Never a standard one, when the program was started with some of them closed: those become /dev/null. */
+static int
+open_device(void)
+{
+    int device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+    if (device < 0 || device > STDERR_FILENO)
+        return device;
+    int higher = fcntl(device, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    close(device);
+    return higher;
+}
+
 int
 front_mount_open_device(const FrontOptions *options)
 {
-    int device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+    int device = open_device();
     if (device < 0 || mount_device(options, device))
         return device;
     close(device);

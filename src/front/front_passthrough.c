@@ -411,8 +411,7 @@ insert_node_locked(FrontPassthrough *passthrough, Node *node, const Offer *offer
 /* 0 or an errno. new_id: what a Node that nobody has open gets (another thread may have been faster); NULL:
  * such a Node is ENOENT. *out_id 0: not passed through. */
 static int
-add_handle(FrontPassthrough *passthrough, Node *node, const Offer *offer, gint32 *new_id, gint32 *out_id,
-           gboolean *out_first_writer)
+add_handle(FrontPassthrough *passthrough, Node *node, const Offer *offer, gint32 *new_id, gint32 *out_id)
 {
     lock_acquire(&passthrough->lock);
     OpenNode *open = g_hash_table_lookup(passthrough->nodes, node);
@@ -422,7 +421,8 @@ add_handle(FrontPassthrough *passthrough, Node *node, const Offer *offer, gint32
     if (errnum == 0) {
         open->handles++;
         *out_id = open->id;
-        *out_first_writer = open->id != 0 && offer->is_writer && open->writers++ == 0;
+        if (open->id != 0 && offer->is_writer && open->writers++ == 0)
+            g_atomic_int_inc(&passthrough->written_nodes);
     }
     lock_release(&passthrough->lock);
     return errnum;
@@ -432,16 +432,15 @@ int
 front_passthrough_join(Front *front, Node *node, FileHandle *handle, struct fuse_file_info *info)
 {
     FrontPassthrough *passthrough = front->passthrough;
-    gboolean first_writer = FALSE;
     gint32 new_id = 0, id = 0;
     Offer offer;
     if (front_passthrough_get_reason(passthrough) != NULL && !knows_node(passthrough, node))
         return 0;
     take_offer(handle, &offer);
-    int errnum = add_handle(passthrough, node, &offer, NULL, &id, &first_writer);
+    int errnum = add_handle(passthrough, node, &offer, NULL, &id);
     if (errnum == ENOENT) {
         new_id = try_offer(front, &offer);
-        errnum = add_handle(passthrough, node, &offer, &new_id, &id, &first_writer);
+        errnum = add_handle(passthrough, node, &offer, &new_id, &id);
         give_id_back(front, new_id);
     }
     if (errnum != 0 || id == 0)
@@ -449,14 +448,11 @@ front_passthrough_join(Front *front, Node *node, FileHandle *handle, struct fuse
     __atomic_add_fetch(&passthrough->opens, 1, __ATOMIC_RELAXED);
     info->keep_cache = 0;
     info->direct_io = 0;
-    /* What the kernel was told before, it forgets by itself at write(2) and mmap(2). */
-    if (first_writer)
-        g_atomic_int_inc(&passthrough->written_nodes);
     amend_reply(info, id);
     return 0;
 }
 
-/* Attributes that the kernel got while there were writers were good for no time, so none are stale now. */
+/* Nothing is stale now: attributes that the kernel got while there were writers were good for no time. */
 void
 front_passthrough_leave(Front *front, Node *node, const FileHandle *handle)
 {

@@ -11,9 +11,9 @@
  * of a Node was answered holds for the later ones, until the last is released. The kernel lets an open file
  * go before it sends RELEASE: what is counted here never falls short of what the kernel has.
  *
- * Unnamed facts of the kernel: each passed-through open opens the backing file again, with the program's own
- * flags and the daemon's rights. write(2) through it makes the kernel ask for size and times at the next
- * stat(2); stores to mapped pages do not.
+ * Facts of the kernel that its documentation does not name: each passed-through open opens the backing file
+ * again, with the program's own flags and the daemon's rights. write(2) and mmap(2) through it make the
+ * kernel ask for size and times at the next stat(2); stores to mapped pages do not.
  */
 #pragma once
 

@@ -103,6 +103,7 @@ def test_times_of_mapped_pages(both):
     assert path.stat().st_mtime_ns == 1
     with opened(path, os.O_RDWR) as file, mmap.mmap(file, 0) as mapped:
         assert os.fstat(file).st_mtime_ns == 1
+        assert os.listdir(both.path) == ["file"]  # READDIRPLUS brings attributes, too
         mapped[0] = 1
         mapped.flush()
         assert os.fstat(file).st_mtime_ns > 1 and path.stat().st_mtime_ns > 1
