@@ -141,7 +141,7 @@ class Bench:
         self.tools = pathlib.Path(options.tools)
         self.binary = os.path.abspath(options.binary)
         self.limit = 60 if options.quick else 180
-        self.run = 0
+        self.run, self.ended = 0, ""
         self.results, self.skipped, self.rows = {}, {}, []
         self.sizes = rows.Sizes(large=1 << 24, small=50, small_late=20, random=50, ten=300, hundred=1200, million=2500) if options.tiny \
             else rows.Sizes()
@@ -247,7 +247,7 @@ class Bench:
         source = pathlib.Path(__file__).resolve().parents[2]
         processor = re.search(r"model name\s*:\s*(.*)", pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8"))
         return {"date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-                "command": self.options.command or shlex.join(sys.argv), "endpoint": endpoint.name,
+                "command": self.options.command or shlex.join(sys.argv), "endpoint": endpoint.name, **({"ended": self.ended} if self.ended else {}),
                 "commit": output("git", "-C", str(source), "describe", "--always", "--dirty"),
                 "versions": {"storagefs": output(self.binary, "--version"),
                              **{name: output(name, "--version") for name in self.peers}},
@@ -290,7 +290,7 @@ def open_endpoint(bench, url):
 
 def main():
     options = parse_options()
-    # Ended from outside it still unmounts and removes what it has made.
+    # Ended from outside it still unmounts, removes what it has made, and tells what it knows.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     for number, url in enumerate(options.endpoint or [None]):
         bench = Bench(options)
@@ -303,6 +303,8 @@ def main():
             bench.fill_local()
             try:
                 bench.measure(endpoint, pathlib.Path(work))
+            except (KeyboardInterrupt, SystemExit):
+                bench.ended = "ended from outside before all was measured"
             finally:
                 endpoint.finish()
             document = report.document(bench, bench.facts(endpoint))
@@ -310,6 +312,8 @@ def main():
         if options.output:
             file = pathlib.Path(options.output)
             report.save(document, file if number == 0 else file.with_stem(f"{file.stem}-{number + 1}"))
+        if bench.ended:
+            sys.exit(f"bench: {bench.ended}")
 
 
 if __name__ == "__main__":

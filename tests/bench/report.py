@@ -6,6 +6,7 @@ import statistics
 import chart
 import rows
 
+NOT_MEASURED = "not measured"
 MEMORY_LIMIT_MIB = 512  # the default of memory_limit
 
 
@@ -17,7 +18,7 @@ def summary(runs):
     """Median and spread of the runs that succeeded, with the costs of the median run."""
     good = sorted((run for run in runs if "error" not in run), key=lambda run: run["value"])
     if not good:
-        return {"error": runs[0]["error"] if runs else "not measured"}
+        return {"error": runs[0]["error"] if runs else NOT_MEASURED}
     middle = good[(len(good) - 1) // 2]
     return {**middle, "value": statistics.median(run["value"] for run in good), "least": good[0]["value"], "most": good[-1]["value"],
             "runs": len(good), "failed": len(runs) - len(good)}
@@ -65,8 +66,8 @@ def document(bench, facts):
             continue
         cells = {label: summary(runs) for label, runs in bench.results.get(row.name, {}).items()}
         subject = next((label for label in session.subjects if label in cells), None)
-        if subject is None:
-            found.append({**entry, "skipped": "not measured"})
+        if subject is None or cells[subject].get("error") == NOT_MEASURED:
+            found.append({**entry, "skipped": NOT_MEASURED})
             continue
         others = {label: cell for label, cell in cells.items() if label not in (subject, "against")}
         ratio, best = advantage(row, cells[subject], others)
