@@ -85,8 +85,6 @@ class Measurement:
         cpu, begin = self._cpu_seconds(), time.monotonic()
         value = row.action(self)
         result = {"value": value, "seconds": time.monotonic() - begin, "cpu_seconds": self._cpu_seconds() - cpu, "rss_mib": self._peak_mib()}
-        if row.figure == "rss":
-            result["value"] = result["rss_mib"]
         if self.endpoint:
             stats = self.endpoint.stats()
             result.update(requests=stats["requests"], received_bytes=stats["received"], sent_bytes=stats["sent"])
@@ -187,7 +185,7 @@ class Bench:
         for session in rows.sessions(latencies):
             if self.options.quick and any(row.name.endswith("-1m") for row in session.rows):
                 continue
-            wanted = tuple(row for row in session.rows if re.search(self.options.rows, row.name))
+            wanted = tuple(row for row in session.rows if any(re.search(self.options.rows, name) for name in row.names))
             if wanted:
                 yield session, wanted
 

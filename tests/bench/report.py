@@ -55,26 +55,36 @@ def verdict(row, subject, ratio):
     return {"met": min(factors) >= 1, "factor": min(factors), "figure": figure_factor}
 
 
+def entry_of(row, session, sizes, runs):
+    """What is kept of a row: runs are those of each contestant."""
+    entry = {"name": row.name, "title": sizes.title(row), "unit": row.unit, "better": row.better, "latency_ms": session.latency,
+             "target": row.target.text(row) if row.target else ""}
+    cells = {label: summary(found) for label, found in runs.items()}
+    subject = next((label for label in session.subjects if label in cells), None)
+    if subject is None or cells[subject].get("error") == NOT_MEASURED:
+        return {**entry, "skipped": NOT_MEASURED}
+    others = {label: cell for label, cell in cells.items() if label not in (subject, "against")}
+    ratio, best = advantage(row, cells[subject], others)
+    entry.update(subject=subject, results=cells, ratio=ratio, best=best, verdict=verdict(row, cells[subject], ratio))
+    if "against" in cells:
+        entry["against_ratio"], _ = advantage(row, cells[subject], {"against": cells["against"]})
+    return entry
+
+
+def memory_runs(runs):
+    """The same runs with the daemon's memory for their figure."""
+    return {label: [run if "error" in run else {**run, "value": run["rss_mib"]} for run in found] for label, found in runs.items()}
+
+
 def document(bench, facts):
     """All of it, in the form that is kept."""
     found = []
     for row, session in bench.rows:
-        entry = {"name": row.name, "title": bench.sizes.title(row), "unit": row.unit, "better": row.better, "latency_ms": session.latency,
-                 "target": row.target.text(row) if row.target else ""}
-        if row.name in bench.skipped:
-            found.append({**entry, "skipped": bench.skipped[row.name]})
-            continue
-        cells = {label: summary(runs) for label, runs in bench.results.get(row.name, {}).items()}
-        subject = next((label for label in session.subjects if label in cells), None)
-        if subject is None or cells[subject].get("error") == NOT_MEASURED:
-            found.append({**entry, "skipped": NOT_MEASURED})
-            continue
-        others = {label: cell for label, cell in cells.items() if label not in (subject, "against")}
-        ratio, best = advantage(row, cells[subject], others)
-        entry.update(subject=subject, results=cells, ratio=ratio, best=best, verdict=verdict(row, cells[subject], ratio))
-        if "against" in cells:
-            entry["against_ratio"], _ = advantage(row, cells[subject], {"against": cells["against"]})
-        found.append(entry)
+        runs = bench.results.get(row.name, {})
+        for each, figures in ((row, runs), (row.memory, memory_runs(runs))):
+            if each:
+                entry = entry_of(each, session, bench.sizes, figures)
+                found.append({**entry, "skipped": bench.skipped[row.name]} if row.name in bench.skipped else entry)
     return {**facts, "rows": found + list(worst_memory(found))}
 
 

@@ -162,7 +162,8 @@ def test_rows(tools, tmp_path):
         for label, cell in row.get("results", {}).items():
             assert "error" not in cell and cell["value"] > 0, (name, label, cell)
     own = {name: row["results"]["storagefs"] for name, row in found.items() if "storagefs" in row.get("results", {})}
-    assert set(own) == {"read", "create16", "copy", "rename", "ls-l", "rss-idle", "random16@1"}
+    assert set(own) == {"read", "rss-read", "create16", "copy", "rename", "ls-l", "idle", "rss-idle", "random16@1", "rss-worst"}
+    assert own["rss-idle"]["value"] == own["idle"]["rss_mib"] > 1
     assert own["read"]["sent_bytes"] >= 1 << 24 and own["read"]["rss_mib"] > 1
     assert own["create16"]["requests"]["PutObject"] == 50
     assert own["copy"]["sent_bytes"] + own["copy"]["received_bytes"] < 1 << 20
