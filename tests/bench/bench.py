@@ -245,13 +245,13 @@ class Bench:
         source = pathlib.Path(__file__).resolve().parents[2]
         processor = re.search(r"model name\s*:\s*(.*)", pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8"))
         return {"date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-                "command": self.options.command or shlex.join(sys.argv), "endpoint": endpoint.name, **({"ended": self.ended} if self.ended else {}),
+                "command": re.sub(r" --output[= ]\S+", "", self.options.command or shlex.join(sys.argv)), "endpoint": endpoint.name,
                 "commit": output("git", "-C", str(source), "describe", "--always", "--dirty"),
                 "versions": {"storagefs": output(self.binary, "--version"),
                              **{name: output(name, "--version") for name in self.peers}},
                 "machine": {"processors": os.cpu_count(), "model": processor[1] if processor else platform.machine(),
                             "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
-                            "kernel": platform.release()}}
+                            "kernel": platform.release().partition("-")[0]}}
 
 
 def parse_options():
@@ -299,13 +299,14 @@ def main():
                 tempfile.TemporaryDirectory(prefix="storagefs-bench-", dir=options.data) as base:
             bench.local_base = pathlib.Path(base) / "local"
             bench.fill_local()
+            facts = bench.facts(endpoint)
             try:
                 bench.measure(endpoint, pathlib.Path(work))
             except (KeyboardInterrupt, SystemExit):
                 bench.ended = "ended from outside before all was measured"
             finally:
                 endpoint.finish()
-            document = report.document(bench, bench.facts(endpoint))
+            document = report.document(bench, {**facts, **({"ended": bench.ended} if bench.ended else {})})
         print(report.text(document))
         if options.output:
             file = pathlib.Path(options.output)

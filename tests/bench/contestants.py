@@ -4,6 +4,7 @@ A contestant is made once; `mount(bucket)` mounts it cold and returns the direct
 ends it. While it is mounted, `pid` is the daemon's (None where there is no daemon).
 """
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -198,3 +199,12 @@ class NullFs(Contestant):
 
     def command(self, bucket):
         return [self.program, str(self.size), self.point]
+
+    def mount(self, bucket):
+        """With the read-ahead that storagefs asks the kernel for, where that may be set."""
+        directory = super().mount(bucket)
+        device = os.stat(directory).st_dev
+        with contextlib.suppress(PermissionError):
+            file = pathlib.Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
+            file.write_text("1024", encoding="utf-8")
+        return directory

@@ -6,7 +6,6 @@ import statistics
 import chart
 import rows
 
-NOT_MEASURED = "not measured"
 MEMORY_LIMIT_MIB = 512  # the default of memory_limit
 
 
@@ -18,7 +17,7 @@ def summary(runs):
     """Median and spread of the runs that succeeded, with the costs of the median run."""
     good = sorted((run for run in runs if "error" not in run), key=lambda run: run["value"])
     if not good:
-        return {"error": runs[0]["error"] if runs else NOT_MEASURED}
+        return {"error": runs[0]["error"]}
     middle = good[(len(good) - 1) // 2]
     return {**middle, "value": statistics.median(run["value"] for run in good), "least": good[0]["value"], "most": good[-1]["value"],
             "runs": len(good), "failed": len(runs) - len(good)}
@@ -59,10 +58,10 @@ def entry_of(row, session, sizes, runs):
     """What is kept of a row: runs are those of each contestant."""
     entry = {"name": row.name, "title": sizes.title(row), "unit": row.unit, "better": row.better, "latency_ms": session.latency,
              "target": row.target.text(row) if row.target else ""}
-    cells = {label: summary(found) for label, found in runs.items()}
+    cells = {label: summary(found) for label, found in runs.items() if found}
     subject = next((label for label in session.subjects if label in cells), None)
-    if subject is None or cells[subject].get("error") == NOT_MEASURED:
-        return {**entry, "skipped": NOT_MEASURED}
+    if subject is None:
+        return {**entry, "skipped": "not measured"}
     others = {label: cell for label, cell in cells.items() if label not in (subject, "against")}
     ratio, best = advantage(row, cells[subject], others)
     entry.update(subject=subject, results=cells, ratio=ratio, best=best, verdict=verdict(row, cells[subject], ratio))
