@@ -117,9 +117,9 @@ key_sample_unref(KeySample *sample)
 }
 
 static void
-add_range(gboolean *set, char from, char to)
+add_range(gboolean *set, guint8 from, guint8 to)
 {
-    for (int c = from; c <= to; c++)
+    for (guint c = from; c <= to; c++)
         set[c] = TRUE;
 }
 
@@ -202,8 +202,11 @@ get_carry_place(const KeySample *sample, const char *from)
 {
     gsize place = sample->differs, length = strlen(from);
     Alphabet alphabet;
-    for (double pages = 1; place > sample->prefix_length && pages < CARRY_PAGES; pages *= alphabet.count)
+    double pages = 1;
+    while (place > sample->prefix_length && pages < CARRY_PAGES) {
         get_alphabet(sample, --place, &alphabet);
+        pages *= alphabet.count;
+    }
     return MIN(place, length);
 }
 
