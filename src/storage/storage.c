@@ -49,6 +49,7 @@ destroy(gpointer data)
     lock_clear(&storage->lock);
     g_free(storage->last_error);
     g_free(storage->learned_path);
+    upload_ledger_free(storage->ledger);
     g_free(storage->place);
     settings_free_storage(storage->settings);
     g_free(storage);

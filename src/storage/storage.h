@@ -30,9 +30,9 @@ const char *storage_get_place(Storage *storage);               /* Driver.describ
 gboolean storage_is_file_system(Storage *storage);             /* used through storage_file_*() */
 guint64 storage_get_id(Storage *storage); /* unique in this process, stable hash of the name: for st_ino */
 
-/* Takes over what was learned about this place by trying, and keeps in this directory what will be. Before
- * storage_connect(). */
-void storage_keep_learned_in(Storage *storage, const char *state_dir);
+/* Takes over what was learned about this place by trying, and what a process that is gone left unfinished
+ * there; keeps in this directory what will be. Before storage_connect(). */
+void storage_keep_state_in(Storage *storage, const char *state_dir);
 /* Starts probing and making `create_containers`, in the background. Once. */
 void storage_connect(Storage *storage);
 /* Blocks until the probe has answered or failed. Fails with the probe's error. For `check`. */

@@ -183,9 +183,11 @@ get_now_s(void)
 }
 
 void
-storage_keep_learned_in(Storage *storage, const char *state_dir)
+storage_keep_state_in(Storage *storage, const char *state_dir)
 {
     const Driver *driver = storage->settings->driver;
+    if (driver->begin_upload != NULL && !storage->settings->read_only)
+        storage->ledger = upload_ledger_open(state_dir, storage->id, storage->settings->name, storage->place);
     if (!driver->take_learned)
         return;
     g_autofree char *name = g_strdup_printf("learned-%016" G_GINT64_MODIFIER "x", storage->id);
@@ -254,6 +256,7 @@ storage_connect(Storage *storage)
 {
     if (!claim_connect(storage, CONNECTION_NEW))
         return;
+    storage_discard_dead(storage);
     /* A file system answers at once, and its files are used without asking here. */
     if (storage_is_file_system(storage))
         run_connect(storage);

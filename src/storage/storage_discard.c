@@ -11,6 +11,7 @@
 typedef struct {
     char *container, *key, *upload_id;
     gint64 expires_us;
+    gboolean is_dead; /* of a process that is gone: it may have ended it */
 } Leftover;
 
 static void
@@ -21,6 +22,13 @@ leftover_free(gpointer data)
     g_free(leftover->key);
     g_free(leftover->upload_id);
     g_free(leftover);
+}
+
+/* It was committed or aborted after all. */
+static gboolean
+is_gone(const GError *failure)
+{
+    return error_is(failure, ERROR_NOT_FOUND);
 }
 
 static gboolean
@@ -67,7 +75,8 @@ try_leftover(Storage *storage, const Leftover *leftover)
     g_autoptr(Call) call = call_new_child(storage->lifetime, storage->settings->timeout_us);
     g_autoptr(GError) failure = NULL;
     if (storage_abort_upload(storage, call, leftover->container, leftover->key, leftover->upload_id,
-                             &failure))
+                             &failure) ||
+        (leftover->is_dead && is_gone(failure)))
         return TRUE;
     if (may_pass(failure) && g_get_monotonic_time() < leftover->expires_us)
         return FALSE;
@@ -109,11 +118,12 @@ run_discards(gpointer data)
 }
 
 static void
-keep(Storage *storage, const char *container, const char *key, const char *upload_id, const GError *failure)
+keep(Storage *storage, const char *container, const char *key, const char *upload_id, gboolean is_dead,
+     const char *why)
 {
     Leftover *leftover = g_new(Leftover, 1);
-    *leftover =
-        (Leftover){g_strdup(container), g_strdup(key), g_strdup(upload_id), g_get_monotonic_time() + KEPT_US};
+    *leftover = (Leftover){g_strdup(container), g_strdup(key), g_strdup(upload_id),
+                           g_get_monotonic_time() + KEPT_US, is_dead};
     lock_acquire(&storage->lock);
     gboolean kept = storage->leftovers.length < MAXIMUM_LEFTOVERS;
     gboolean starts = kept && !storage->discards;
@@ -122,7 +132,7 @@ keep(Storage *storage, const char *container, const char *key, const char *uploa
     storage->discards = storage->discards || starts;
     lock_release(&storage->lock);
     if (!kept) {
-        tell_left(storage, leftover, failure->message);
+        tell_left(storage, leftover, why);
         leftover_free(leftover);
     }
     if (starts)
@@ -137,11 +147,25 @@ storage_discard_upload(Storage *storage, const char *container, const char *key,
     if (storage_abort_upload(storage, call, container, key, upload_id, &failure))
         return;
     if (may_pass(failure)) {
-        keep(storage, container, key, upload_id, failure);
+        keep(storage, container, key, upload_id, FALSE, failure->message);
         return;
     }
-    const Leftover leftover = {(char *)container, (char *)key, (char *)upload_id, 0};
+    const Leftover leftover = {(char *)container, (char *)key, (char *)upload_id, 0, FALSE};
     tell_left(storage, &leftover, failure->message);
+}
+
+void
+storage_discard_dead(Storage *storage)
+{
+    if (storage->ledger == NULL || storage->settings->read_only)
+        return;
+    g_autoptr(GPtrArray) uploads = upload_ledger_take_dead(storage->ledger);
+    for (guint i = 0; i < uploads->len; i++) {
+        const LedgerUpload *upload = uploads->pdata[i];
+        log_info("%s/%s/%s: aborting upload %s, which a process before left", storage->settings->name,
+                 upload->container, upload->key, upload->upload_id);
+        keep(storage, upload->container, upload->key, upload->upload_id, TRUE, "too many of them");
+    }
 }
 
 void

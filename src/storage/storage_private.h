@@ -13,6 +13,7 @@
 
 #include "src/base/lock.h"
 #include "src/storage/storage.h"
+#include "src/storage/upload_ledger.h"
 
 #include <glib.h>
 #include <stdatomic.h>
@@ -33,6 +34,7 @@ struct Storage {
     WorkerPool *calls, *transfers;
     WorkerPool *background; /* one thread, for connecting */
     WorkerPool *discarding; /* one thread, for storage_discard.c */
+    UploadLedger *ledger;   /* NULL: uploads are not noted; set before connecting */
     char *learned_path;     /* of the learned_file, NULL: nothing is kept; set before connecting */
     Call *lifetime;         /* cancelled when the last reference goes */
     _Atomic guint64 requests, retries, failures, body_bytes_sent, body_bytes_received;
@@ -79,6 +81,8 @@ gboolean storage_is_shown(Storage *storage, const char *container);
 
 /* The service answered. */
 void storage_note_up(Storage *storage);
+/* Aborts, in the background, what processes that are gone left on the server. */
+void storage_discard_dead(Storage *storage);
 /* At the end, when nobody aborts any more: says what stays on the server. */
 void storage_forget_leftovers(Storage *storage);
 

@@ -46,7 +46,7 @@ open_storages(StorageSet *set, const Settings *settings, GPtrArray *old, GError 
             return NULL;
         g_ptr_array_add(storages, storage);
         if (!same)
-            storage_keep_learned_in(storage, state_dir);
+            storage_keep_state_in(storage, state_dir);
     }
     return g_steal_pointer(&storages);
 }

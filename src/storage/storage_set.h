@@ -3,7 +3,7 @@
  * The first storage is the default unless `default =` says otherwise; a choice made at run time is kept in
  * the state directory until the configuration's own `default =` is edited, which then wins. The state
  * directory also remembers each name's place (driver, endpoint, account or path): a name that points
- * elsewhere is refused unless accepted, and what each place taught (storage_keep_learned_in()). Thread-safe.
+ * elsewhere is refused unless accepted, and what each place taught (storage_keep_state_in()). Thread-safe.
  */
 #pragma once
 

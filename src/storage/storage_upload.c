@@ -17,6 +17,7 @@ storage_begin_upload(Storage *storage, Call *call, const char *container, const 
         if (!storage_attempt_again(&attempt, error))
             return FALSE;
     }
+    upload_ledger_add(storage->ledger, container, key, *out_upload_id);
     return storage_attempt_done(&attempt);
 }
 
@@ -112,6 +113,7 @@ storage_commit_upload(Storage *storage, Call *call, const char *container, const
                      .options = &effective};
     if (!storage_write_surely(&attempt, &expected, commit_step, &job, &written, error))
         return FALSE;
+    upload_ledger_remove(storage->ledger, upload_id);
     if (out_info) {
         complete_info(storage, call, container, key, size_bytes, &written);
         *out_info = written;
@@ -131,8 +133,11 @@ storage_abort_upload(Storage *storage, Call *call, const char *container, const 
         !storage_attempt_begin(&attempt, storage, call, container, key, error))
         return FALSE;
     while (!driver->abort_upload(storage->instance, call, container, key, upload_id, &attempt.failure)) {
+        if (error_is(attempt.failure, ERROR_NOT_FOUND))
+            upload_ledger_remove(storage->ledger, upload_id);
         if (!storage_attempt_again(&attempt, error))
             return FALSE;
     }
+    upload_ledger_remove(storage->ledger, upload_id);
     return storage_attempt_done(&attempt);
 }

@@ -296,6 +296,29 @@ def test_recovered_files_are_listed_exported_dropped(s3_case, ceph, tmp_path):
     assert uploads(case) == []
 
 
+@pytest.mark.parametrize("durability", ["storage", "journal"])
+def test_the_parts_of_a_dead_process_are_aborted(s3_case, ceph, durability):
+    case = s3_case(ceph, {"freshness": LONG, "timeout": "30s"}, durability=durability, part_size="5M")
+    case.settled()
+    body = random_bytes(12 * MIB)
+    case.proxy.set_rules({"operation": "CompleteMultipartUpload", "hang": 60}, {"operation": "UploadPart", "skip": 1, "hang": 60})
+    file = open(case.path / "big", "wb", buffering=0)
+    file.write(body)
+    if durability == "journal":
+        file.close()
+    wait_until(lambda: case.proxy.injected() and case.unfinished() == ["big"], message="a part that gets no answer")
+    case.mount.kill()
+    case.proxy.set_rules()
+    if durability == "storage":
+        fails_with((errno.ENOTCONN, errno.ECONNABORTED), file.close)
+    case.mount.start()
+    wait_until(lambda: case.unfinished() == [], message="the abort of what the dead process left")
+    if durability == "journal":
+        wait_stored(case)
+        same_bytes(case.get("big"), body)
+    assert not [path for path in (case.mount.directory / "state" / "uploads").rglob("*-*") if path.suffix != ".lock"]
+
+
 def make_tree(folder, count):
     for number in range(count):
         path = folder / f"d{number % 7}" / f"file-{number}"
