@@ -40,10 +40,10 @@ print_capabilities(Storage *storage)
 static gboolean
 try_listing(Storage *storage, Call *call, GArray *containers, GError **error)
 {
-    g_auto(ListPage) page;
     ListQuery query = {.prefix = "", .limit = 1};
     if (containers->len == 0 || storage_is_file_system(storage))
         return TRUE;
+    g_auto(ListPage) page;
     list_page_init(&page);
     const char *name = g_array_index(containers, ContainerInfo, 0).name;
     return storage_list_objects(storage, call, name, &query, &page, error);

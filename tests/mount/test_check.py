@@ -44,6 +44,15 @@ def test_a_storage_that_answers(s3_case, request, server):
     assert case.keys() == ["doc"] and case.unfinished() == []
 
 
+@pytest.mark.parametrize("driver", ["memory", "local"])
+def test_a_storage_without_containers(mount, tmp_path, driver):
+    (tmp_path / "base").mkdir()
+    made = mount({"store": {"driver": driver, **({"path": tmp_path / "base"} if driver == "local" else {})}}, start=False)
+    done = made.command("check", "-c", made.configuration_file, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert facts_of(done.stdout)["containers"] == "0"
+
+
 def broken(case, **keys):
     """What check says of this storage when these keys are wrong."""
     case.mount.storages["store"].update(keys)
