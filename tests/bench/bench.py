@@ -199,7 +199,7 @@ class Bench:
                 file.write_text(f"[storagefs]\n{key} = {value}\nstate_dir = {work}/probe\n[storage probe]\ndriver = memory\n", encoding="utf-8")
                 done = subprocess.run([self.binary, "check", "-c", file], capture_output=True, text=True, check=False)
                 if done.returncode != 0:
-                    return f"this storagefs has no {key}: {(done.stderr or done.stdout).strip().splitlines()[-1]}"
+                    return f"this storagefs has no {key}: {' '.join((done.stderr or done.stdout).split()) or f'check ended with code {done.returncode}'}"
         return None
 
     def find_peers(self):

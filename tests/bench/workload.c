@@ -233,7 +233,7 @@ parse(int count, char **words)
                    : strcmp(name, "small") == 0  ? read_small
                                                  : NULL;
         job.count = strtol(words[3], NULL, 10);
-        job.thread_count = atoi(words[4]);
+        job.thread_count = (int)strtol(words[4], NULL, 10);
         job.place = words[5];
     }
     return job.work && job.size > 0 && job.thread_count >= 1 && job.thread_count <= MAX_THREADS;
