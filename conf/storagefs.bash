@@ -34,6 +34,7 @@ _storagefs() {
     case $previous in
     -c) compopt -o filenames && _storagefs_complete -f -- "$current" && return ;;
     --accept-moved) return ;;
+    --export) compopt -o filenames && _storagefs_complete -d -- "$current" && return ;;
     -o)
         _storagefs_complete -W 'ro allow_other default_permissions uid= gid= umask= nosuid nodev noexec nopassthrough' -- "$current"
         return
@@ -47,6 +48,7 @@ _storagefs() {
     mount:-*) _storagefs_complete -W '-c -f -o --accept-moved --help' -- "$current" ;;
     umount:-*) _storagefs_complete -W '--force --help' -- "$current" ;;
     status:-*) _storagefs_complete -W '--json --watch --help' -- "$current" ;;
+    uploads:-*) _storagefs_complete -W '--retry --export --drop --help' -- "$current" ;;
     check:-*) _storagefs_complete -W '-c --help' -- "$current" ;;
     *:-*) _storagefs_complete -W '--help' -- "$current" ;;
     mount:*) compopt -o filenames && _storagefs_complete -d -- "$current" ;;
