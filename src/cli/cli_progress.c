@@ -53,7 +53,7 @@ cli_progress_wait(const char *mount_point, GError **error)
 {
     gboolean drawn = FALSE;
     /* What waits after a failure is tried now; whoever may not say so waits a little longer. */
-    (void)cli_control_write(mount_point, "uploads", "hurry", NULL);
+    (void)cli_control_write(mount_point, "journal", "hurry", NULL);
     for (;;) {
         g_autoptr(JsonNode) root = cli_control_read_status(mount_point, error);
         if (root == NULL)

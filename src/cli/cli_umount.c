@@ -69,7 +69,7 @@ run(int argc, char **argv)
         return cli_fail(error);
     /* A daemon that does not hear of it only takes longer to end. */
     if (lives && force)
-        (void)cli_control_write(rest[0], "uploads", "leave", NULL);
+        (void)cli_control_write(rest[0], "journal", "leave", NULL);
     if (!unmount(rest[0], force || !lives, &error))
         return cli_fail(error);
     if (!force)

@@ -74,7 +74,7 @@ export_upload(const Wanted *wanted, JsonObject *upload, GError **error)
         g_autofree char *path = number == 0 ? g_build_filename(folder, key, NULL)
                                             : g_strdup_printf("%s/%s.%u", folder, key, number);
         g_autofree char *command = g_strdup_printf("export %s\n%s", get(upload, "id"), path);
-        if (cli_control_write(wanted->mount_point, "uploads", command, &failure)) {
+        if (cli_control_write(wanted->mount_point, "journal", command, &failure)) {
             printf("%s\n", path);
             return TRUE;
         }
@@ -90,7 +90,7 @@ static gboolean
 command(const Wanted *wanted, JsonObject *upload, const char *verb, GError **error)
 {
     g_autofree char *text = g_strdup_printf("%s %s", verb, get(upload, "id"));
-    return cli_control_write(wanted->mount_point, "uploads", text, error);
+    return cli_control_write(wanted->mount_point, "journal", text, error);
 }
 
 /* Without a name, whatever is parked; only retry is for what waits, too. */

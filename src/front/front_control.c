@@ -23,6 +23,7 @@ typedef struct {
     mode_t mode;
     GString *(*show)(Front *front);                                      /* NULL: write-only */
     gboolean (*command)(Front *front, const char *text, GError **error); /* NULL: read-only */
+    gboolean is_unlisted; /* what a subcommand writes, not people */
     gboolean is_slow; /* the command may wait for a disk or a storage: not on a thread that reads /dev/fuse */
 } ControlFile;
 
@@ -79,7 +80,7 @@ static gboolean
 fail_command(GError **error)
 {
     g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_ARGUMENT,
-                "uploads: write retry ID, drop ID, export ID and a path on the next line, hurry, or leave");
+                "journal: write retry ID, drop ID, export ID and a path on the next line, hurry, or leave");
     return FALSE;
 }
 
@@ -94,7 +95,7 @@ export_upload(Front *front, const char *rest, GError **error)
 }
 
 static gboolean
-command_uploads(Front *front, const char *text, GError **error)
+command_journal(Front *front, const char *text, GError **error)
 {
     if (strcmp(text, "leave") == 0) {
         object_store_leave_uploads(front->store);
@@ -123,9 +124,10 @@ static const ControlFile control_files[] = {
     {"storages", S_IFREG | 0444, front_status_storages, NULL},
     {"status", S_IFREG | 0444, front_status_json, NULL},
     {"metrics", S_IFREG | 0444, front_metrics_text, NULL},
-    {"uploads", S_IFREG | 0644, front_status_uploads, command_uploads, TRUE},
+    {"uploads", S_IFREG | 0444, front_status_uploads, NULL},
     {"reload", S_IFREG | 0200, NULL, command_reload},
     {"refresh", S_IFREG | 0200, NULL, command_refresh},
+    {"journal", S_IFREG | 0200, NULL, command_journal, .is_unlisted = TRUE, .is_slow = TRUE},
 };
 
 gboolean
@@ -240,6 +242,8 @@ list(fuse_req_t request, size_t size, off_t offset, gboolean plus)
     for (guint i = (guint)MAX(offset, 0); i < G_N_ELEMENTS(control_files); i++) {
         struct fuse_entry_param param = {.attr = attributes_of(CONTROL_FIRST_FILE_INODE + i)};
         const char *name = control_files[i].name;
+        if (control_files[i].is_unlisted)
+            continue;
         gsize needed = plus ? fuse_add_direntry_plus(request, bytes + used, room - used, name, &param, i + 1)
                             : fuse_add_direntry(request, bytes + used, room - used, name, &param.attr, i + 1);
         if (needed > room - used)

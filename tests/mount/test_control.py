@@ -71,7 +71,7 @@ def test_read_only_files_refuse_writes(local):
     for name in ("status", "metrics", "uploads", "storages"):
         with pytest.raises(PermissionError):
             os.open(local.control(name), os.O_WRONLY)
-    for name in ("reload", "refresh"):
+    for name in ("reload", "refresh", "journal"):
         with pytest.raises(PermissionError):
             os.open(local.control(name), os.O_RDONLY)
 

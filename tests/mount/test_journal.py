@@ -198,7 +198,7 @@ def test_what_the_service_refuses_waits_for_the_user(case):
 
 
 def test_bad_commands_change_nothing(case):
-    control = case.mount.control("uploads")
+    control = case.mount.control("journal")
     for text, number in (("retry 0000000000000001\n", errno.ENOENT), ("drop recovery/../../x/y\n", errno.ENOENT),
                          ("drop unreadable/../lock\n", errno.ENOENT), ("export 1\nrelative\n", errno.EINVAL),
                          ("sing\n", errno.EINVAL), ("retry\n", errno.EINVAL)):
