@@ -18,6 +18,7 @@
 typedef struct {
     guint count;
     guint64 size_bytes, sent_bytes;
+    const char *last_error; /* of one that has failed and waits; NULL none; borrowed from the status */
 } Pending;
 
 static Pending
@@ -31,6 +32,9 @@ sum_pending(JsonNode *root)
         if (strcmp(state, "publishing") != 0 && strcmp(state, "waiting") != 0)
             continue;
         pending.count++;
+        if (strcmp(state, "waiting") == 0)
+            pending.last_error =
+                json_object_get_string_member_with_default(upload, "last_error", pending.last_error);
         pending.size_bytes += (guint64)json_object_get_int_member(upload, "size_bytes");
         pending.sent_bytes += (guint64)json_object_get_int_member(upload, "sent_bytes");
     }
@@ -51,7 +55,7 @@ draw(const Pending *pending)
 gboolean
 cli_progress_wait(const char *mount_point, GError **error)
 {
-    gboolean drawn = FALSE;
+    gboolean drawn = FALSE, told = FALSE;
     /* What waits after a failure is tried now; whoever may not say so waits a little longer. */
     (void)cli_control_write(mount_point, "journal", "hurry", NULL);
     for (;;) {
@@ -63,6 +67,11 @@ cli_progress_wait(const char *mount_point, GError **error)
             break;
         draw(&pending);
         drawn = TRUE;
+        if (pending.last_error != NULL && !told) {
+            fprintf(stderr, "%s%u wait in the journal, and are tried again: %s\n",
+                    isatty(STDERR_FILENO) ? "\r\033[K" : "", pending.count, pending.last_error);
+            told = TRUE;
+        }
         g_usleep(POLL_US);
     }
     if (drawn && isatty(STDERR_FILENO))
