@@ -4,9 +4,10 @@
  *   storages  read          a line per storage: name, driver, state, what it is
  *   status    read          JSON: everything `storagefs status` shows
  *   metrics   read          Prometheus text
- *   uploads   read, write   what is being stored, waits in the journal, or could not be stored; see the
- * manual for what may be written reload    write         re-reads the configuration refresh   write         a
- * path: forget what is cached about it
+ *   uploads   read          what is being stored, waits or could not be stored
+ *   journal   write         what becomes of what waits: retry, drop, export, hurry, leave
+ *   reload    write         re-reads the configuration
+ *   refresh   write         a path: forget what is cached about it
  *
  * Only the owner of the mount (and root) may write. A bad write fails at write(2) and changes nothing.
  * Each function answers the request and returns TRUE when it concerns the control directory.
