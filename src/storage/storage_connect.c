@@ -9,6 +9,10 @@
 #define MAXIMUM_CONNECT_US (10 * (gint64)G_USEC_PER_SEC)
 #define FIRST_RECONNECT_US (1 * (gint64)G_USEC_PER_SEC)
 #define MAXIMUM_RECONNECT_US (60 * (gint64)G_USEC_PER_SEC)
+/* Writes with a look before them, until finding out costs less than going on so; and when that had no answer.
+ */
+#define FIRST_TRIAL_WRITES 8u
+#define LATER_TRIAL_WRITES 1000u
 
 static void
 wake_waiters(gpointer data)
@@ -162,13 +166,12 @@ finish(Storage *storage, gboolean reached, GError *failure)
     g_clear_error(&old);
 }
 
-/* Tries conditions on objects of our own. One try: without an answer what the preset says stands, and the
- * write itself will report. */
+/* Tries conditions on objects of our own (container NULL: nowhere). One try: without an answer what the
+ * preset says stands, and the write itself will report. */
 static void
-try_conditions(Storage *storage, Call *call)
+try_conditions(Storage *storage, Call *call, const char *container)
 {
     const Driver *driver = storage->settings->driver;
-    const char *container = get_named_container(storage);
     Capabilities ignored;
     g_autoptr(GError) failure = NULL;
     if (driver->probe && container && !storage->settings->read_only &&
@@ -229,7 +232,7 @@ run_connect(gpointer data)
     gboolean made = make_containers(storage, call, &failure);
     gboolean probed = probe(storage, call, &probe_failure);
     if (probed && has_unknown_conditions(storage)) {
-        try_conditions(storage, call);
+        try_conditions(storage, call, get_named_container(storage));
         keep_learned(storage);
     }
     finish(storage, probed,
@@ -310,5 +313,36 @@ storage_await_capabilities(Storage *storage, Call *call, Capabilities *out)
 void
 storage_try_conditions(Storage *storage, Call *call)
 {
-    try_conditions(storage, call);
+    try_conditions(storage, call, get_named_container(storage));
+}
+
+typedef struct {
+    Storage *storage; /* no reference, as in run_connect() */
+    char *container;
+} ConditionTrial;
+
+static void
+run_trial(gpointer data)
+{
+    g_autofree ConditionTrial *trial = data;
+    g_autofree char *container = trial->container;
+    Storage *storage = trial->storage;
+    g_autoptr(Call) call =
+        call_new_child(storage->lifetime, MIN(storage->settings->timeout_us / 2, MAXIMUM_CONNECT_US));
+    if (!has_unknown_conditions(storage))
+        return;
+    try_conditions(storage, call, container);
+    keep_learned(storage);
+}
+
+void
+storage_note_unsure_write(Storage *storage, const char *container)
+{
+    guint64 before = atomic_fetch_add_explicit(&storage->unsure_writes, 1, memory_order_relaxed);
+    if (storage->settings->driver->probe == NULL ||
+        (before + 1 != FIRST_TRIAL_WRITES && (before + 1) % LATER_TRIAL_WRITES != 0))
+        return;
+    ConditionTrial *trial = g_new(ConditionTrial, 1);
+    *trial = (ConditionTrial){storage, g_strdup(container)};
+    worker_pool_push(storage->background, run_trial, trial);
 }

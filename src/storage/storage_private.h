@@ -38,8 +38,9 @@ struct Storage {
     char *learned_path;     /* of the learned_file, NULL: nothing is kept; set before connecting */
     Call *lifetime;         /* cancelled when the last reference goes */
     _Atomic guint64 requests, retries, failures, body_bytes_sent, body_bytes_received;
-    atomic_int state;      /* StorageState */
-    atomic_int connection; /* ConnectionState; changes under the lock */
+    _Atomic guint64 unsure_writes; /* with a condition of which nobody knows whether it is heeded */
+    atomic_int state;              /* StorageState */
+    atomic_int connection;         /* ConnectionState; changes under the lock */
 
     Lock lock; /* guards all below */
     Condition changed;
@@ -85,6 +86,10 @@ void storage_note_up(Storage *storage);
 void storage_discard_dead(Storage *storage);
 /* At the end, when nobody aborts any more: says what stays on the server. */
 void storage_forget_leftovers(Storage *storage);
+
+/* A write had to look first, because nobody knows whether the service heeds conditions. When there were some,
+ * it is found out in the background, on objects of our own in this container. */
+void storage_note_unsure_write(Storage *storage, const char *container);
 
 /* Starts connecting again when that is due. */
 void storage_heal(Storage *storage);

@@ -169,8 +169,10 @@ storage_prepare_condition(Storage *storage, Call *call, const char *container, c
         return TRUE;
     if (!storage_check_condition(storage, call, container, key, options, error))
         return FALSE;
-    if (support == CONDITION_MAYBE)
+    if (support == CONDITION_MAYBE) {
+        storage_note_unsure_write(storage, container);
         return TRUE;
+    }
     options->if_absent = FALSE;
     options->if_etag = NULL;
     return TRUE;

@@ -221,13 +221,30 @@ test_unknown_conditions_are_tried_at_connect(StorageFixture *fixture, gconstpoin
     g_assert_cmpuint(storage_fixture_count(fixture, MEMORY_PROBE), ==, 1);
 }
 
-/* Known ones are not, nor is a container that nobody named written to. */
+/* Known ones are not, nor is a container that nobody named written to for a few writes. */
 static void
 test_conditions_are_not_tried(StorageFixture *fixture, gconstpointer keys)
 {
     connect_and_write_two(fixture);
     g_assert_cmpuint(storage_fixture_count(fixture, MEMORY_PROBE), <=, 1);
     g_assert_cmpuint(storage_fixture_count(fixture, MEMORY_WRITE_OBJECT), ==, 2);
+}
+
+/* Where looking goes on to cost a request for each write, it is found out once, in the container that is
+ * written to; twice the writes are no reason to do it again. */
+static void
+test_unknown_conditions_are_tried_where_much_is_written(StorageFixture *fixture, gconstpointer keys)
+{
+    const WriteOptions absent = {.if_absent = TRUE};
+    connect_and_write_two(fixture);
+    guint before = storage_fixture_count(fixture, MEMORY_PROBE);
+    for (guint i = 0; i < 16; i++) {
+        g_autofree char *key = g_strdup_printf("k%u", i);
+        g_assert_true(storage_fixture_write(fixture, key, "text", &absent, NULL, NULL));
+    }
+    for (guint i = 0; i < 6000 && storage_fixture_count(fixture, MEMORY_PROBE) == before; i++)
+        g_usleep(10000);
+    g_assert_cmpuint(storage_fixture_count(fixture, MEMORY_PROBE), ==, before + 1);
 }
 
 /* Looked at first, and sent all the same: a look that says absent does not let the write replace. */
@@ -288,6 +305,8 @@ main(int argc, char **argv)
                         STORAGE_FIXTURE_KEYS "containers = c\n");
     storage_fixture_add("/storage-connect/unnamed-containers-are-not-tried-in", test_conditions_are_not_tried,
                         MAYBE_KEYS);
+    storage_fixture_add("/storage-connect/unknown-conditions-are-tried-where-much-is-written",
+                        test_unknown_conditions_are_tried_where_much_is_written, MAYBE_KEYS);
     storage_fixture_add("/storage-connect/unknown-condition-is-sent", test_unknown_condition_is_sent,
                         MAYBE_KEYS);
     storage_fixture_add("/storage-connect/same-name-same-number", test_same_name_same_number, NULL);
