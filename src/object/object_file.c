@@ -41,7 +41,7 @@ object_file_new(ObjectStore *store, Storage *storage, const char *container, con
     file->extents = extent_map_new();
     file->next_part_end = G_MAXUINT64;
     file->cached_fd = -1;
-    file->events = events != NULL ? *events : (ObjectFileEvents){NULL, NULL};
+    file->events = events != NULL ? *events : (ObjectFileEvents){0};
     file->journalled = store->journal != NULL && storage_get_settings(storage)->journal;
     lock_init(&file->lock);
     condition_init(&file->changed);

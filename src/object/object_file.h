@@ -28,11 +28,11 @@ typedef struct ObjectFile ObjectFile;
 
 /* Told with no lock held, on the thread that did it. `stored` is what the service has now. */
 typedef struct {
-    void (*published)(gpointer data, ObjectFile *file, const ObjectInfo *stored);
+    void (*published)(gpointer owner, gpointer subject, ObjectFile *file, const ObjectInfo *stored);
     /* It has left the journal: whoever keeps it because object_file_is_in_use() asks again. Answers with
      * object_file_end_release(). */
-    void (*released)(gpointer data, ObjectFile *file);
-    gpointer data;
+    void (*released)(gpointer owner, gpointer subject, ObjectFile *file);
+    gpointer owner, subject; /* who is told, and of what of its own */
 } ObjectFileEvents;
 
 /* version NULL: the object does not exist yet; it is created by the first publication, with If-None-Match

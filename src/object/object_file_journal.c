@@ -440,7 +440,7 @@ object_file_end_record(ObjectFile *file, gboolean stored_some)
         return;
     object_file_forget_local(file);
     if (file->events.released != NULL)
-        file->events.released(file->events.data, file);
+        file->events.released(file->events.owner, file->events.subject, file);
     else
         object_file_end_release(file);
 }

@@ -171,7 +171,7 @@ run(ObjectFile *file, Call *call, GError **error)
     gboolean dropped = file->dropped;
     lock_release(&file->lock);
     if (result.content_stored && file->events.published != NULL)
-        file->events.published(file->events.data, file, &result.info);
+        file->events.published(file->events.owner, file->events.subject, file, &result.info);
     object_file_end_record(file, result.content_stored);
     /* Ended because nobody wants the object any more. */
     if (dropped)
@@ -270,7 +270,7 @@ object_file_settle_doubt(ObjectFile *file, Call *call, GError **error)
     object_file_end_change_locked(file);
     lock_release(&file->lock);
     if (found.etag != NULL && file->events.published != NULL)
-        file->events.published(file->events.data, file, &found);
+        file->events.published(file->events.owner, file->events.subject, file, &found);
     return ok;
 }
 

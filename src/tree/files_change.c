@@ -287,7 +287,7 @@ files_rename(Tree *tree, Call *call, Node *parent, const char *name, Node *new_p
     g_auto(FilesPlace) from = {0}, to = {0};
     if (!tree_core_check_writable(tree, parent, error))
         return FALSE;
-    if (new_parent->kind < NODE_CONTAINER || node_get_storage(new_parent) != node_get_storage(parent)) {
+    if (new_parent->kind < NODE_CONTAINER || !tree_core_same_storage(tree, new_parent, parent)) {
         g_set_error(error, STORAGEFS_ERROR, ERROR_OTHER_STORAGE, "%s: a rename stays inside its storage",
                     name);
         return FALSE;

@@ -161,7 +161,7 @@ files_lookup(Tree *tree, Call *call, Node *parent, const char *name, TreeEntry *
                                 &failure)) {
         gboolean absent = error_is(failure, ERROR_NOT_FOUND) || error_is(failure, ERROR_BAD_NAME);
         if (absent)
-            *out_absent_valid_us = tree_core_get_freshness_us(parent);
+            *out_absent_valid_us = tree_core_absent_valid_us(tree, parent);
         if (absent && !error_is(failure, ERROR_NOT_FOUND))
             g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_FOUND, "%s", failure->message);
         else

@@ -105,7 +105,7 @@ LoanCall *objects_call_in_loans(Tree *tree, Call *call, const NodePlace *place, 
 /* Makes the file the Node's, and keeps the Node; takes file. */
 void objects_bind_locked(Tree *tree, Node *node, ObjectFile *file) REQUIRES(tree->lock);
 /* For the Node's file. */
-void objects_fill_events(Node *node, ObjectFileEvents *out);
+void objects_fill_events(Tree *tree, Node *node, ObjectFileEvents *out);
 /* The Node's file is let go of when nobody uses it any more. */
 void objects_settle(Tree *tree, Call *call, Node *node);
 
@@ -142,6 +142,8 @@ gboolean objects_remove_directory(Tree *tree, Call *call, Node *parent, const ch
 /* Before the object or prefix `key` below `folder` is deleted: if nothing else keeps the folder alive, its
  * marker is written. */
 gboolean objects_keep_folder(Tree *tree, Call *call, Node *folder, const char *key, GError **error);
+/* The same for the folder that the Node lies in. */
+gboolean objects_keep_parent(Tree *tree, Call *call, Node *node, const char *key, GError **error);
 /* Fails: NOT_EMPTY. */
 gboolean objects_check_empty(Tree *tree, Call *call, Node *folder, GError **error);
 gboolean objects_write_marker(Tree *tree, Call *call, const NodePlace *place,

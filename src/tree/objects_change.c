@@ -284,7 +284,7 @@ unlink_node(Tree *tree, Call *call, Node *node, GError **error)
     lock_acquire(&tree->lock);
     gboolean ok = node_place_init(&place, node->parent, node->name, error);
     lock_release(&tree->lock);
-    if (!ok || !objects_keep_folder(tree, call, node->parent, place.key, error))
+    if (!ok || !objects_keep_parent(tree, call, node, place.key, error))
         return FALSE;
     gboolean done = FALSE, was_open = FALSE;
     if (!unlink_waiting(tree, call, node, &place, &done, error))

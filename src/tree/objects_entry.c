@@ -27,7 +27,7 @@ fail_lookup(Tree *tree, Node *parent, const char *name, GError *failure, gint64 
         return FALSE;
     }
     g_error_free(failure);
-    *out_absent_valid_us = tree_core_get_freshness_us(parent);
+    *out_absent_valid_us = tree_core_absent_valid_us(tree, parent);
     return objects_fail_absent(tree, parent, name, error);
 }
 
@@ -40,7 +40,7 @@ objects_lookup(Tree *tree, Call *call, Node *parent, const char *name, TreeEntry
     if (!objects_look(tree, call, parent, name, LOOK_KIND, &node, &failure))
         return fail_lookup(tree, parent, name, failure, out_absent_valid_us, error);
     if (node == NULL) {
-        *out_absent_valid_us = tree_core_get_freshness_us(parent);
+        *out_absent_valid_us = tree_core_absent_valid_us(tree, parent);
         return objects_fail_absent(tree, parent, name, error);
     }
     lock_acquire(&tree->lock);

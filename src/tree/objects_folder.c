@@ -197,6 +197,15 @@ objects_keep_folder(Tree *tree, Call *call, Node *folder, const char *key, GErro
 }
 
 gboolean
+objects_keep_parent(Tree *tree, Call *call, Node *node, const char *key, GError **error)
+{
+    Node *parent = tree_core_ref_parent(tree, node);
+    gboolean ok = objects_keep_folder(tree, call, parent, key, error);
+    tree_node_unref(tree, parent);
+    return ok;
+}
+
+gboolean
 objects_check_empty(Tree *tree, Call *call, Node *folder, GError **error)
 {
     g_auto(NodePlace) place = {0};
@@ -227,7 +236,7 @@ remove_folder(Tree *tree, Call *call, Node *folder, GError **error)
     FileAttributes ignored;
     if (!objects_check_empty(tree, call, folder, error) ||
         !init_folder_place(tree, folder, &place, &ignored, error) ||
-        !objects_keep_folder(tree, call, folder->parent, place.prefix, error) ||
+        !objects_keep_parent(tree, call, folder, place.prefix, error) ||
         !storage_delete_object(place.storage, call, place.container, place.prefix, NULL, error))
         return FALSE;
     if (get_flags(tree, folder) & FACT_BARE_MARK &&

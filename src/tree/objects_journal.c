@@ -91,7 +91,7 @@ restore(Tree *tree, Storage *storage, JournalRecord *record)
     Node *node = make_node(tree, storage, record);
     ObjectFileEvents events = {0};
     if (node != NULL)
-        objects_fill_events(node, &events);
+        objects_fill_events(tree, node, &events);
     ObjectFile *file = object_file_restore(tree->store, storage, record, &events, &error);
     if (file == NULL) {
         log_error("%s: waits in the journal, and cannot be read: %s", what, error->message);

@@ -30,19 +30,11 @@ take_stored_locked(Tree *tree, Node *node, ObjectFile *file, const ObjectInfo *s
     tree_core_confirm_locked(node->parent, node->facts.known_at_us);
 }
 
-static Tree *
-tree_of(Node *node)
-{
-    while (node->parent != NULL)
-        node = node->parent;
-    return node->folder->tree;
-}
-
 static void
-handle_published(gpointer data, ObjectFile *file, const ObjectInfo *stored)
+handle_published(gpointer owner, gpointer subject, ObjectFile *file, const ObjectInfo *stored)
 {
-    Node *node = data;
-    Tree *tree = tree_of(node);
+    Tree *tree = owner;
+    Node *node = subject;
     lock_acquire(&tree->lock);
     take_stored_locked(tree, node, file, stored);
     lock_release(&tree->lock);
@@ -57,10 +49,10 @@ objects_bind_locked(Tree *tree, Node *node, ObjectFile *file)
 
 /* The Node lives until the file is let go of, which nobody does before it is told that it was released. */
 static void
-handle_released(gpointer data, ObjectFile *file)
+handle_released(gpointer owner, gpointer subject, ObjectFile *file)
 {
-    Node *node = data;
-    Tree *tree = tree_of(node);
+    Tree *tree = owner;
+    Node *node = subject;
     lock_acquire(&tree->lock);
     tree_core_hold_locked(node);
     object_file_end_release(file);
@@ -72,9 +64,10 @@ handle_released(gpointer data, ObjectFile *file)
 }
 
 void
-objects_fill_events(Node *node, ObjectFileEvents *out)
+objects_fill_events(Tree *tree, Node *node, ObjectFileEvents *out)
 {
-    *out = (ObjectFileEvents){.published = handle_published, .released = handle_released, .data = node};
+    *out = (ObjectFileEvents){
+        .published = handle_published, .released = handle_released, .owner = tree, .subject = node};
 }
 
 static ObjectFile *
@@ -82,7 +75,7 @@ make_file_locked(Tree *tree, Node *node, const NodePlace *place, const ObjectInf
                  const FileAttributes *attributes, gboolean exclusive) REQUIRES(tree->lock)
 {
     ObjectFileEvents events;
-    objects_fill_events(node, &events);
+    objects_fill_events(tree, node, &events);
     ObjectFile *file = object_file_new(tree->store, place->storage, place->container, place->key, version,
                                        attributes, exclusive, &events);
     objects_bind_locked(tree, node, file);

@@ -68,7 +68,8 @@ objects_open_listing(Tree *tree, Call *call, Node *node, Listing **out, GError *
 {
     gint64 now_us = tree_core_now();
     Capabilities can;
-    storage_get_capabilities(node_get_storage(node), &can);
+    g_autoptr(Storage) storage = tree_core_ref_storage(tree, node);
+    storage_get_capabilities(storage, &can);
     lock_acquire(&tree->lock);
     Listing *fresh = objects_get_fresh_listing(node, now_us);
     *out =
@@ -199,9 +200,11 @@ append_page_locked(Tree *tree, Node *node, Listing *listing) REQUIRES(tree->lock
 static gboolean
 ask_beside(Tree *tree, Call *call, Node *node, Listing *listing, GPtrArray *parts, GError **error)
 {
-    Storage *storage = node_get_storage(node);
-    const char *container = node_get_container_node(node)->name;
+    lock_acquire(&tree->lock);
+    g_autoptr(Storage) storage = storage_ref(node_get_storage(node));
+    g_autofree char *container = g_strdup(node_get_container_node(node)->name);
     g_autofree char *base = node_make_prefix(node);
+    lock_release(&tree->lock);
     for (guint i = 0; i < parts->len; i++) {
         const char *part = g_ptr_array_index(parts, i);
         g_autofree char *prefix = g_strconcat(base, part, "/", NULL);

@@ -20,7 +20,7 @@ check_parents(ObjectsRename *rename, GError **error)
         g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_ARGUMENT, "object services cannot exchange names");
         return FALSE;
     }
-    if (to->kind < NODE_CONTAINER || node_get_storage(to) != node_get_storage(rename->parent)) {
+    if (to->kind < NODE_CONTAINER || !tree_core_same_storage(rename->tree, to, rename->parent)) {
         g_set_error(error, STORAGEFS_ERROR, ERROR_OTHER_STORAGE, "%s: a rename stays inside its storage",
                     rename->name);
         return FALSE;
@@ -51,7 +51,10 @@ static gboolean
 check_target(ObjectsRename *rename, GError **error)
 {
     gboolean from_folder = rename->node->kind == NODE_FOLDER;
-    if (from_folder && node_is_below(rename->new_parent, rename->node)) {
+    lock_acquire(&rename->tree->lock);
+    gboolean into_itself = from_folder && node_is_below(rename->new_parent, rename->node);
+    lock_release(&rename->tree->lock);
+    if (into_itself) {
         g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_ARGUMENT, "%s cannot be moved into itself",
                     rename->name);
         return FALSE;

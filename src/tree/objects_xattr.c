@@ -189,7 +189,8 @@ check_room(Tree *tree, Node *node, const Wanted *wanted, GError **error)
     entry_facts_to_attributes(&node->facts, &attributes);
     lock_release(&tree->lock);
     g_autoptr(GHashTable) metadata = attributes_encode(&attributes, wanted->others);
-    if (storage_check_metadata(node_get_storage(node), metadata, &why))
+    g_autoptr(Storage) storage = tree_core_ref_storage(tree, node);
+    if (storage_check_metadata(storage, metadata, &why))
         return TRUE;
     ErrorCode code = error_is(why, ERROR_TOO_LARGE) ? ERROR_NO_SPACE : ERROR_BAD_ARGUMENT;
     g_set_error_literal(error, STORAGEFS_ERROR, (gint)code, why->message);
@@ -239,7 +240,8 @@ begin_change(Tree *tree, Call *call, Node *node, const char *name, ObjectInfo *i
         g_set_error(error, STORAGEFS_ERROR, ERROR_UNSUPPORTED, "a container keeps no attributes");
         return FALSE;
     }
-    return tree_core_check_writable(tree, node, error) && check_name(node_get_storage(node), name, error) &&
+    g_autoptr(Storage) storage = tree_core_ref_storage(tree, node);
+    return tree_core_check_writable(tree, node, error) && check_name(storage, name, error) &&
            fetch_details(tree, call, node, info, error);
 }
 

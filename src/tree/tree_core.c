@@ -407,10 +407,48 @@ tree_core_refuse_name(Node *parent, const char *name, GError **error)
     return FALSE;
 }
 
+gint64
+tree_core_absent_valid_us(Tree *tree, Node *parent)
+{
+    lock_acquire(&tree->lock);
+    gint64 freshness_us = tree_core_get_freshness_us(parent);
+    lock_release(&tree->lock);
+    return freshness_us;
+}
+
+Storage *
+tree_core_ref_storage(Tree *tree, Node *node)
+{
+    lock_acquire(&tree->lock);
+    Storage *storage = node_get_storage(node);
+    if (storage != NULL)
+        storage_ref(storage);
+    lock_release(&tree->lock);
+    return storage;
+}
+
+Node *
+tree_core_ref_parent(Tree *tree, Node *node)
+{
+    lock_acquire(&tree->lock);
+    Node *parent = tree_core_hold_locked(node->parent);
+    lock_release(&tree->lock);
+    return parent;
+}
+
+gboolean
+tree_core_same_storage(Tree *tree, Node *a, Node *b)
+{
+    lock_acquire(&tree->lock);
+    gboolean same = node_get_storage(a) == node_get_storage(b);
+    lock_release(&tree->lock);
+    return same;
+}
+
 gboolean
 tree_core_check_writable(Tree *tree, Node *node, GError **error)
 {
-    Storage *storage = node_get_storage(node);
+    g_autoptr(Storage) storage = tree_core_ref_storage(tree, node);
     if (!tree->settings.read_only && (storage == NULL || !storage_get_settings(storage)->read_only))
         return TRUE;
     g_set_error(error, STORAGEFS_ERROR, ERROR_READ_ONLY, "%s is mounted read-only",

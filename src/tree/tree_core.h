@@ -103,7 +103,8 @@ Node *tree_core_hold_locked(Node *node);
 void tree_core_drop_locked(Tree *tree, Node *node) REQUIRES(tree->lock);
 void tree_core_collect_locked(Tree *tree, Node *node) REQUIRES(tree->lock);
 
-/* Attributes. */
+/* Attributes. Freshness, validity, what there is to know and confirmations walk up from the Node: with the
+ * tree's lock held. */
 void tree_core_get_defaults(Tree *tree, AttributeDefaults *out);
 gint64 tree_core_get_freshness_us(Node *node);
 /* How much longer what is known of the node holds; 0: not. */
@@ -137,5 +138,12 @@ gboolean tree_core_fail(Tree *tree, Node *node, ErrorCode code, const char *why,
     EXCLUDES(tree->lock);
 /* The refusal of a directory that has no operation for a name of its own. Always FALSE. */
 gboolean tree_core_refuse_name(Node *parent, const char *name, GError **error);
+/* How long it holds that a name was found not to be there just now. */
+gint64 tree_core_absent_valid_us(Tree *tree, Node *parent) EXCLUDES(tree->lock);
+/* A reference of the Node's storage; NULL above the storages. */
+Storage *tree_core_ref_storage(Tree *tree, Node *node) EXCLUDES(tree->lock);
+/* A reference of the Node's parent, which a rename may change at any time. */
+Node *tree_core_ref_parent(Tree *tree, Node *node) EXCLUDES(tree->lock);
+gboolean tree_core_same_storage(Tree *tree, Node *a, Node *b) EXCLUDES(tree->lock);
 /* FALSE with READ_ONLY where nothing may be changed. */
-gboolean tree_core_check_writable(Tree *tree, Node *node, GError **error);
+gboolean tree_core_check_writable(Tree *tree, Node *node, GError **error) EXCLUDES(tree->lock);

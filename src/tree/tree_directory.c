@@ -54,14 +54,16 @@ tree_open_directory(Tree *tree, Call *call, Node *node, DirectoryHandle **out_ha
 }
 
 static void
-give_dots(DirectoryHandle *handle, guint64 offset, DirectoryItem *out)
+give_dots(Tree *tree, DirectoryHandle *handle, guint64 offset, DirectoryItem *out)
 {
-    Node *parent = handle->node->parent;
     gboolean is_parent = offset == 1;
+    lock_acquire(&tree->lock);
+    Node *parent = handle->node->parent;
     *out = (DirectoryItem){.name = is_parent ? ".." : ".",
                            .next_offset = offset + 1,
                            .inode = is_parent && parent != NULL ? parent->inode : handle->node->inode,
                            .type = S_IFDIR};
+    lock_release(&tree->lock);
 }
 
 /* A symlink or a folder's mark cannot be told from a small file without its metadata. */
@@ -136,7 +138,7 @@ tree_directory_next_ready(Tree *tree, DirectoryHandle *handle, guint64 offset, D
     if (offset == 0 && handle->used)
         return FALSE;
     if (offset < TREE_FIRST_OFFSET) {
-        give_dots(handle, offset, out);
+        give_dots(tree, handle, offset, out);
         return TRUE;
     }
     handle->used = TRUE;

@@ -7,6 +7,7 @@
 
 #define THREADS 6u
 #define ROUNDS 60u
+#define TURNS 150u
 #define PATIENCE_US (20 * G_USEC_PER_SEC)
 #define KEYS "freshness = 0.002\netags = counter\npage_limit = 7\nfolders = yes\n"
 
@@ -14,6 +15,7 @@ typedef struct {
     TreeFixture *fixture;
     guint number;
     Node *directory; /* shared by all */
+    gint *running;
 } Worker;
 
 static Node *
@@ -147,6 +149,69 @@ test_mixed(TreeFixture *fixture, gconstpointer keys)
     wait_for_nodes(fixture->tree, 2);
 }
 
+/* What asks a Node where it lies, each in its own way. */
+static void
+use_everything(Worker *worker, const char *name)
+{
+    Tree *tree = worker->fixture->tree;
+    TreeEntry entry;
+    g_autofree char *folder = g_strconcat(name, ".d", NULL), *link = g_strconcat(name, ".l", NULL);
+    write_file(worker, name);
+    read_file(worker, name);
+    read_directory(worker);
+    Node *node = look_up(worker, name);
+    if (node != NULL) {
+        tree_set_xattr(tree, NULL, node, "user.k", "v", 1, 0, NULL);
+        tree_forget(tree, node, 1);
+    }
+    if (tree_make_directory(tree, NULL, worker->directory, folder, 0755, 0, 0, &entry, NULL))
+        tree_forget(tree, entry.node, 1);
+    if (tree_make_symlink(tree, NULL, worker->directory, link, "target", 0, 0, &entry, NULL))
+        tree_forget(tree, entry.node, 1);
+    g_assert_null(look_up(worker, "%2f"));
+    tree_remove_directory(tree, NULL, worker->directory, folder, NULL);
+    tree_rename(tree, NULL, worker->directory, name, worker->directory, link, 0, NULL);
+    tree_unlink(tree, NULL, worker->directory, link, NULL);
+}
+
+static gpointer
+use_moving(gpointer data)
+{
+    Worker *worker = data;
+    g_autofree char *name = g_strdup_printf("own-%u", worker->number);
+    for (guint round = 0; round < TURNS; round++)
+        use_everything(worker, name);
+    g_atomic_int_add(worker->running, -1);
+    return NULL;
+}
+
+/* The directory of all those names moves to and fro meanwhile. */
+static void
+test_moving(TreeFixture *fixture, gconstpointer keys)
+{
+    GThread *threads[THREADS];
+    Worker workers[THREADS];
+    gint running = THREADS;
+    Node *other = tree_fixture_mkdir(fixture, fixture->container, "other");
+    Node *directory = tree_fixture_mkdir(fixture, fixture->container, "d");
+    for (guint i = 0; i < THREADS; i++) {
+        workers[i] = (Worker){fixture, i, directory, &running};
+        threads[i] = g_thread_new("worker", use_moving, &workers[i]);
+    }
+    guint moved = 0;
+    while (g_atomic_int_get(&running) > 0) {
+        Node *from = moved % 2 == 0 ? fixture->container : other;
+        Node *to = moved % 2 == 0 ? other : fixture->container;
+        moved += tree_rename(fixture->tree, NULL, from, "d", to, "d", 0, NULL);
+    }
+    for (guint i = 0; i < THREADS; i++)
+        g_thread_join(threads[i]);
+    g_assert_cmpuint(moved, >, 0);
+    tree_fixture_forget(fixture, directory);
+    tree_fixture_forget(fixture, other);
+    wait_for_nodes(fixture->tree, 2);
+}
+
 /* Many threads look at many names of one directory at the same time: one listing serves them all. */
 static gpointer
 look_at_all(gpointer data)
@@ -186,6 +251,7 @@ main(int argc, char *argv[])
 {
     g_test_init(&argc, &argv, NULL);
     tree_fixture_add("/tree/threads/mixed", test_mixed, KEYS);
+    tree_fixture_add("/tree/threads/moving", test_moving, KEYS);
     tree_fixture_add("/tree/threads/one-listing", test_one_listing, TREE_FIXTURE_FRESH);
     return g_test_run();
 }

@@ -12,10 +12,10 @@
 static void
 note(TreeFixture *fixture, const char *what, const char *name)
 {
-    g_mutex_lock(&fixture->announced_lock);
+    lock_acquire(&fixture->announced_lock);
     g_string_append_printf(fixture->announced, "%s%s %s", fixture->announced->len > 0 ? ", " : "", what,
                            name);
-    g_mutex_unlock(&fixture->announced_lock);
+    lock_release(&fixture->announced_lock);
 }
 
 static char *
@@ -72,7 +72,7 @@ tree_fixture_open(TreeFixture *fixture, const char *text)
     fixture->store = object_store_new(&store, &error);
     g_assert_no_error(error);
     fixture->announced = g_string_new(NULL);
-    g_mutex_init(&fixture->announced_lock);
+    lock_init(&fixture->announced_lock);
     fixture->storage = storage_set_find(fixture->set, "s");
     open_tree(fixture);
 }
@@ -94,7 +94,7 @@ tree_fixture_close(TreeFixture *fixture)
     object_store_free(fixture->store);
     storage_set_free(fixture->set);
     g_string_free(fixture->announced, TRUE);
-    g_mutex_clear(&fixture->announced_lock);
+    lock_clear(&fixture->announced_lock);
     const char *arguments[] = {"rm", "-rf", fixture->directory, NULL};
     g_spawn_sync(NULL, (char **)arguments, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL);
     g_free(fixture->directory);
@@ -413,10 +413,10 @@ tree_fixture_assert_requests(TreeFixture *fixture, const char *requests)
 void
 tree_fixture_assert_announced(TreeFixture *fixture, const char *announced)
 {
-    g_mutex_lock(&fixture->announced_lock);
+    lock_acquire(&fixture->announced_lock);
     g_autofree char *found = g_strdup(fixture->announced->str);
     g_string_truncate(fixture->announced, 0);
-    g_mutex_unlock(&fixture->announced_lock);
+    lock_release(&fixture->announced_lock);
     g_assert_cmpstr(found, ==, announced);
 }
 
@@ -424,7 +424,7 @@ void
 tree_fixture_grow_old(TreeFixture *fixture)
 {
     g_assert_true(tree_refresh(fixture->tree, "", NULL));
-    g_mutex_lock(&fixture->announced_lock);
+    lock_acquire(&fixture->announced_lock);
     g_string_truncate(fixture->announced, 0);
-    g_mutex_unlock(&fixture->announced_lock);
+    lock_release(&fixture->announced_lock);
 }

@@ -19,7 +19,7 @@ typedef struct {
     MemoryStore *memory; /* behind it; NULL when it is no memory storage */
     Node *container;     /* s/c, one lookup */
     GString *announced;  /* "entry NAME", "content NAME", "attributes NAME" since the last look */
-    GMutex announced_lock;
+    Lock announced_lock;
 } TreeFixture;
 
 /* Registers a test on "[storage s]\ndriver = memory\n" and `keys` with the container "c". */
