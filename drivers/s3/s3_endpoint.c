@@ -73,28 +73,97 @@ dup_base_path(const char *endpoint)
     return base;
 }
 
-static const char *
-domain_of(const char *host, gsize *out_length)
+static gboolean
+is_label(const char *text, gsize length)
 {
-    gsize length = strcspn(host, ":");
-    const char *start = host + length;
-    for (int dots = 0; start > host; start--) {
-        if (start[-1] == '.' && ++dots == 2)
-            break;
-    }
-    *out_length = (gsize)(host + length - start);
-    return start;
+    for (gsize i = 0; i < length; i++)
+        if (!g_ascii_isalnum(text[i]) && text[i] != '-')
+            return FALSE;
+    return length > 0 && length <= 63;
+}
+
+/* pattern: a host in which "{region}" stands for one label or a part of one. */
+static gboolean
+fits_pattern(const char *pattern, const char *host)
+{
+    const char *mark = strstr(pattern, "{region}");
+    if (!mark)
+        return strcmp(pattern, host) == 0;
+    const char *end = mark + strlen("{region}");
+    gsize before = (gsize)(mark - pattern), after = strlen(end), length = strlen(host);
+    return length > before + after && strncmp(host, pattern, before) == 0 && g_str_has_suffix(host, end) &&
+           is_label(host + before, length - before - after);
+}
+
+/* Amazon's partitions. Others rent names below them, too: load balancers, machines. */
+static const char *const aws_suffixes[] = {".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"};
+
+/* "us-east-1", "us-gov-west-1". */
+static gboolean
+is_aws_region(const char *text)
+{
+    gsize length = strlen(text);
+    const char *dash = strchr(text, '-');
+    return is_label(text, length) && dash && strchr(dash + 1, '-') && g_ascii_isdigit(text[length - 1]);
+}
+
+/* What stands before the suffix: "s3", "s3-REGION", "s3.REGION", each but the second also as s3-fips and with
+ * "dualstack". */
+static gboolean
+is_aws_service(const char *text)
+{
+    g_auto(GStrv) labels = g_strsplit(text, ".", -1);
+    guint last = g_strv_length(labels) - 1;
+    if (last == 0)
+        return strcmp(text, "s3") == 0 || (g_str_has_prefix(text, "s3-") && is_aws_region(text + 3));
+    return (strcmp(labels[0], "s3") == 0 || strcmp(labels[0], "s3-fips") == 0) &&
+           (last == 1 || (last == 2 && strcmp(labels[1], "dualstack") == 0)) && is_aws_region(labels[last]);
+}
+
+static gboolean
+is_aws(const char *suffix, const char *host)
+{
+    if (!g_str_has_suffix(host, suffix))
+        return FALSE;
+    g_autofree char *text = g_strndup(host, strlen(host) - strlen(suffix));
+    return is_aws_service(text);
+}
+
+static gboolean
+fits_preset(const S3Preset *preset, const char *own, const char *host)
+{
+    if (!preset->endpoint || !strstr(preset->endpoint, "{region}"))
+        return FALSE;
+    g_autofree char *pattern = s3_endpoint_dup_host(preset->endpoint);
+    return fits_pattern(pattern, own) && fits_pattern(pattern, host);
 }
 
 gboolean
-s3_endpoint_same_domain(const char *host_a, const char *host_b)
+s3_endpoint_may_follow(const S3Options *options, const char *host)
 {
-    gsize length_a, length_b;
-    const char *a = domain_of(host_a, &length_a), *b = domain_of(host_b, &length_b);
-    g_autofree char *name_a = g_strndup(host_a, strcspn(host_a, ":"));
-    if (g_hostname_is_ip_address(name_a) || !memchr(a, '.', length_a))
-        return g_ascii_strcasecmp(host_a, host_b) == 0;
-    return length_a == length_b && g_ascii_strncasecmp(a, b, length_a) == 0;
+    g_autofree char *pattern = s3_endpoint_dup_host(options->endpoint);
+    g_autofree char *example = s3_endpoint_expand(options->endpoint, "region", options->region);
+    g_autofree char *own = s3_endpoint_dup_host(example);
+    g_autofree char *to = g_ascii_strdown(host, -1);
+    if (strcmp(own, to) == 0 || fits_pattern(pattern, to))
+        return TRUE;
+    for (gsize i = 0; i < G_N_ELEMENTS(aws_suffixes); i++)
+        if (is_aws(aws_suffixes[i], own) && is_aws(aws_suffixes[i], to))
+            return TRUE;
+    for (guint i = 0; s3_presets_names[i]; i++)
+        if (fits_preset(s3_presets_find(s3_presets_names[i]), own, to))
+            return TRUE;
+    return FALSE;
+}
+
+gboolean
+s3_endpoint_is_at_service(const char *endpoint, const char *service)
+{
+    g_autofree char *own = s3_endpoint_dup_host(service);
+    g_autofree char *host = s3_endpoint_dup_host(endpoint);
+    const char *mark = strrchr(own, '}');
+    const char *suffix = mark ? mark + 1 : strchr(own, '.');
+    return g_str_has_suffix(host, suffix);
 }
 
 /* A name that can stand in front of a host: what is not a label of DNS, or has dots under TLS (the

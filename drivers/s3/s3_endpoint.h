@@ -21,8 +21,15 @@ gboolean s3_endpoint_is_tls(const char *endpoint);
 char *s3_endpoint_dup_host(const char *endpoint);
 /* "{name}" in `pattern` replaced by `value`. Caller frees. */
 char *s3_endpoint_expand(const char *pattern, const char *name, const char *value);
-/* TRUE when both hosts lie in the same domain (its last two labels), so that a redirect may be believed. */
-gboolean s3_endpoint_same_domain(const char *host_a, const char *host_b);
+/* Whether a redirect to `host` ("host:port") may be followed: signed requests, and what is written, go there.
+ * Only to the configured host, and to those that the same service has for its other regions: what the
+ * configured endpoint's {region} makes, or the rule of a service that is known (s3_presets.c, Amazon's
+ * partitions) when the configured host itself follows it. How many labels two names share says nothing about
+ * whose they are. */
+gboolean s3_endpoint_may_follow(const S3Options *options, const char *host);
+/* Whether the endpoint's host has the service's suffix: what stands behind the last {...}, or else
+ * behind the first label. A guess about what stands there, not about whom to trust. */
+gboolean s3_endpoint_is_at_service(const char *endpoint, const char *service);
 
 /* container NULL: the service itself. key NULL: the container itself. host: overrides the endpoint's (learned
  * from a redirect), NULL not. */

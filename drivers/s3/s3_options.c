@@ -130,9 +130,9 @@ read_endpoint(S3Options *options, ConfigSection *section, GError **error)
 static gboolean
 is_at_preset_service(const S3Options *options)
 {
-    g_autofree char *own = s3_endpoint_dup_host(options->preset->endpoint);
     g_autofree char *host = s3_endpoint_dup_host(options->endpoint);
-    return s3_endpoint_same_domain(own, host) || g_str_has_suffix(host, ".amazonaws.com.cn");
+    return s3_endpoint_is_at_service(options->endpoint, options->preset->endpoint) ||
+           g_str_has_suffix(host, ".amazonaws.com.cn");
 }
 
 static S3Conditions

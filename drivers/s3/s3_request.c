@@ -187,29 +187,38 @@ typedef struct {
     gboolean place, clock, credentials;
 } Repeats;
 
-/* The host of a redirect is believed inside the configured domain only: what is written goes there. */
 static char *
-find_redirect_host(const S3Request *request, const Attempt *attempt)
+find_redirect_host(S3 *s3, const S3Request *request)
 {
     const char *host = request->failure.host;
     if (!host || !request->container)
         return NULL;
     g_autofree char *prefix = g_strconcat(request->container, ".", NULL);
-    if (g_str_has_prefix(host, prefix))
-        host += strlen(prefix);
-    return s3_endpoint_same_domain(host, attempt->address.host) ? g_strdup(host) : NULL;
+    if (g_str_has_prefix(host, prefix) && s3_endpoint_may_follow(s3->options, host + strlen(prefix)))
+        return g_strdup(host + strlen(prefix));
+    return s3_endpoint_may_follow(s3->options, host) ? g_strdup(host) : NULL;
+}
+
+/* Where the endpoint has a {region}, the region of a reply becomes a part of the host. */
+static gboolean
+may_use_region(S3 *s3, const char *region)
+{
+    g_autofree char *endpoint = s3_endpoint_expand(s3->options->endpoint, "region", region);
+    g_autofree char *host = s3_endpoint_dup_host(endpoint);
+    return s3_endpoint_may_follow(s3->options, host);
 }
 
 static gboolean
 learn_place(S3 *s3, const S3Request *request, const Attempt *attempt, Repeats *used)
 {
     const S3Failure *failure = &request->failure;
-    gboolean other_region = failure->region && strcmp(failure->region, attempt->region) != 0;
+    gboolean other_region = failure->region && strcmp(failure->region, attempt->region) != 0 &&
+                            may_use_region(s3, failure->region);
     gboolean redirected = failure->status >= 300 && failure->status <= 399 && failure->status != 304;
     if (used->place || request->region || !request->container || (!other_region && !redirected))
         return FALSE;
     gboolean per_region = strstr(s3->options->endpoint, "{region}") != NULL;
-    g_autofree char *host = other_region && per_region ? NULL : find_redirect_host(request, attempt);
+    g_autofree char *host = other_region && per_region ? NULL : find_redirect_host(s3, request);
     if (!other_region && !host)
         return FALSE;
     s3_learned_set_place(s3->learned, request->container, other_region ? failure->region : attempt->region,

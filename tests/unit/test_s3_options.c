@@ -273,13 +273,47 @@ test_metadata_of_others(void)
 }
 
 static void
-test_domains(void)
+test_redirects(void)
 {
-    g_assert_true(s3_endpoint_same_domain("s3.amazonaws.com", "b.s3-us-west-2.amazonaws.com"));
-    g_assert_true(s3_endpoint_same_domain("127.0.0.1:9000", "127.0.0.1:9000"));
-    g_assert_false(s3_endpoint_same_domain("127.0.0.1:9000", "1.0.0.1"));
-    g_assert_false(s3_endpoint_same_domain("s3.amazonaws.com", "s3.evilamazonaws.com"));
-    g_assert_false(s3_endpoint_same_domain("localhost", "evil.localhost"));
+    static const struct {
+        const char *driver, *keys, *to;
+        gboolean may;
+    } cases[] = {
+        {"s3", "", "s3-us-west-2.amazonaws.com", TRUE},
+        {"s3", "", "s3.eu-west-1.amazonaws.com", TRUE},
+        {"s3", "", "S3.EU-West-1.amazonaws.com", TRUE},
+        {"s3", "endpoint = s3.amazonaws.com", "s3.eu-west-1.amazonaws.com", TRUE},
+        {"s3", "endpoint = s3.dualstack.us-east-1.amazonaws.com", "s3.dualstack.us-gov-west-1.amazonaws.com",
+         TRUE},
+        {"s3", "region = cn-north-1", "s3.cn-northwest-1.amazonaws.com.cn", TRUE},
+        {"s3", "region = cn-north-1", "s3.evil.com.cn", FALSE},
+        {"s3", "region = cn-north-1", "s3.us-east-1.amazonaws.com", FALSE},
+        {"s3", "", "s3.evilamazonaws.com", FALSE},
+        {"s3", "", "ec2-1-2-3-4.compute-1.amazonaws.com", FALSE},
+        {"s3", "", "evil-1234567890.us-east-1.elb.amazonaws.com", FALSE},
+        {"s3", "", "s3.us-east-1.amazonaws.com.evil.example", FALSE},
+        {"s3", "", "s3.us-east-1.amazonaws.com:8443", FALSE},
+        {"s3", "", "s3.evil.example/.amazonaws.com", FALSE},
+        {"s3", "", "other.s3.us-east-1.amazonaws.com", FALSE},
+        {"s3_other", "endpoint = s3.mine.co.uk", "s3.mine.co.uk", TRUE},
+        {"s3_other", "endpoint = s3.mine.co.uk", "s3.theirs.co.uk", FALSE},
+        {"s3_other", "endpoint = s3.mine.co.uk", "s3.eu.mine.co.uk", FALSE},
+        {"s3_other", "endpoint = s3-{region}.mine.co.uk", "s3-other-1.mine.co.uk", TRUE},
+        {"s3_other", "endpoint = s3-{region}.mine.co.uk", "s3-a.b.mine.co.uk", FALSE},
+        {"s3_other", "endpoint = s3-{region}.mine.co.uk:444", "s3-b.mine.co.uk", FALSE},
+        {"s3_other", "endpoint = s3.eu-west-1.wasabisys.com", "s3.us-east-2.wasabisys.com", TRUE},
+        {"s3_other", "endpoint = s3.eu-west-1.wasabisys.com", "www.wasabisys.com", FALSE},
+        {"s3_other", "endpoint = http://127.0.0.1:9000", "127.0.0.1:9000", TRUE},
+        {"s3_other", "endpoint = http://127.0.0.1:9000", "127.0.0.1:9001", FALSE},
+        {"s3_other", "endpoint = http://127.0.0.1:9000", "1.0.0.1", FALSE},
+        {"s3_other", "endpoint = http://localhost", "evil.localhost", FALSE},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        S3 *s3 = open_good(cases[i].driver, cases[i].keys);
+        g_test_message("%s (%s) to %s", cases[i].driver, cases[i].keys, cases[i].to);
+        g_assert_cmpint(s3_endpoint_may_follow(s3->options, cases[i].to), ==, cases[i].may);
+        s3_driver.close(&s3->base);
+    }
 }
 
 int
@@ -297,6 +331,6 @@ main(int argc, char **argv)
     g_test_add_func("/s3/options/keys", test_keys);
     g_test_add_func("/s3/options/metadata-words", test_metadata_words);
     g_test_add_func("/s3/options/metadata-of-others", test_metadata_of_others);
-    g_test_add_func("/s3/options/domains", test_domains);
+    g_test_add_func("/s3/options/redirects", test_redirects);
     return g_test_run();
 }

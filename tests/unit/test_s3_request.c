@@ -151,6 +151,25 @@ test_foreign_redirect(void)
     g_assert_cmpuint(raw_server_count(scene.server, "HEAD"), ==, 1);
 }
 
+/* A reply's region becomes a part of the host, where the endpoint has one: one label, not more. */
+static void
+test_region_that_is_a_domain(void)
+{
+    static const S3Reply replies[] = {{"/1/s3/", NULL, "301 Moved", "x-amz-bucket-region: 1.invalid\r\n"},
+                                      {0}};
+    g_autoptr(GError) error = NULL;
+    Scene scene = {s3_fixture_serve(replies), NULL};
+    g_autofree char *keys =
+        g_strdup_printf("endpoint = http://127.0.0.{region}:%u\nregion = 1\naccess_key_id = AK\n"
+                        "secret_access_key = SECRET\naddressing = path\n",
+                        raw_server_get_port(scene.server));
+    scene.instance = s3_fixture_open("s3_other", keys, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(stat_fails_with(&scene, &error), ==, ERROR_PROTOCOL);
+    g_assert_cmpuint(raw_server_count(scene.server, "HEAD"), ==, 1);
+    scene_clear(&scene);
+}
+
 static void
 test_clock(void)
 {
@@ -514,6 +533,7 @@ main(int argc, char **argv)
     g_test_add_func("/s3/request/region-of-head", test_region_of_head);
     g_test_add_func("/s3/request/region-loop", test_region_loop);
     g_test_add_func("/s3/request/foreign-redirect", test_foreign_redirect);
+    g_test_add_func("/s3/request/region-that-is-a-domain", test_region_that_is_a_domain);
     g_test_add_func("/s3/request/clock", test_clock);
     g_test_add_func("/s3/request/expired", test_expired);
     g_test_add_func("/s3/request/error-in-success", test_error_in_success);
