@@ -64,6 +64,24 @@ leave_chain(Listing *listing)
 }
 
 void
+listing_begin_reading(Listing *listing)
+{
+    listing->readers++;
+}
+
+gboolean
+listing_end_reading(Listing *listing)
+{
+    if (--listing->readers > 0)
+        return FALSE;
+    gboolean was_ahead = listing->window > 0;
+    listing->window = listing->window_entries = listing->plan_entries = listing->read_entries = 0;
+    if (listing->scan != NULL)
+        listing_scan_drop_pages(listing->scan);
+    return was_ahead;
+}
+
+void
 listing_unref(Listing *listing)
 {
     if (--listing->refs > 0)

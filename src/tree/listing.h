@@ -32,7 +32,7 @@ struct Listing {
     ListingScan *scan;   /* where its pages come from; NULL: from nowhere, or it is complete */
     gboolean settling;   /* somebody asks about what listing_get_unsettled() gave */
     gboolean unreleased; /* the last page's entries have not got their names yet */
-    guint readers;       /* open directories that read it */
+    guint readers;       /* open directories that read it, look-ups that wait for many pages */
     guint read_entries;  /* how far the first of them has come */
     guint window, window_entries, plan_entries; /* objects_pages.c's: how much is fetched ahead */
     EntryFacts marker;   /* the directory's own marker object, when a page had it (flags & FACT_MARKER) */
@@ -40,6 +40,11 @@ struct Listing {
     GPtrArray *added;    /* keys of changes, in order of their making */
     guint last_stat, stat_run, ahead_until; /* stat_ahead.c's */
 };
+
+/* What is fetched for readers alone goes with the last of them. end: TRUE when more was being fetched ahead.
+ */
+void listing_begin_reading(Listing *listing);
+gboolean listing_end_reading(Listing *listing);
 
 /* Becomes the newest of `folder` (may be NULL: private). One reference for the caller. */
 Listing *listing_new(FolderState *folder, ListingNames names, gint64 now_us);

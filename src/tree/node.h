@@ -23,13 +23,14 @@ enum {
 
 /* What only directories have. */
 typedef struct {
-    Tree *tree;            /* of NODE_ROOT */
-    Storage *storage;      /* of NODE_STORAGE: a reference */
-    Listing *listings;     /* newest first; see listing.h */
-    guint32 changes;       /* counts what is made, removed or published here */
-    gboolean fits_page;    /* the last listing was one page, or the directory was made here */
-    gboolean listed;       /* fits_page is known */
-    guint8 looks;          /* single looks while it is not, within the freshness window */
+    Tree *tree;         /* of NODE_ROOT */
+    Storage *storage;   /* of NODE_STORAGE: a reference */
+    Listing *listings;  /* newest first; see listing.h */
+    guint32 changes;    /* counts what is made, removed or published here */
+    gboolean fits_page; /* the last listing was one page, or the directory was made here */
+    gboolean listed;    /* fits_page is known */
+    guint32 looks;      /* one by one, or saved by a listing, each within the freshness window of the last */
+    guint32 pages;      /* of a whole listing, 0 unknown; while none was complete, a guess */
     guint8 wholes_unread;  /* small files fetched whole and not opened yet; see objects_choose_ask() */
     guint8 reads_seen;     /* files opened for reading, lately */
     guint8 looks_unread;   /* looks since the last of them */

@@ -68,6 +68,9 @@ gboolean objects_fetch_first(Storage *storage, Call *call, const char *container
 /* objects_pages.c */
 gboolean objects_open_listing(Tree *tree, Call *call, Node *node, Listing **out, GError **error);
 gboolean objects_fetch_page(Tree *tree, Call *call, Node *node, Listing *listing, GError **error);
+/* `pages` more, or to the end, side by side where the service can. */
+gboolean objects_fetch_pages(Tree *tree, Call *call, Node *node, Listing *listing, guint pages,
+                             GError **error);
 void objects_prefetch_page(Tree *tree, Node *node, Listing *listing);
 /* The newest listing when it is young enough to answer for absent names, else NULL. */
 Listing *objects_get_fresh_listing(Node *directory, gint64 now_us);

@@ -210,6 +210,16 @@ absent_locked(Tree *tree, Node *parent, const char *name, Node *node, gboolean m
     return TREE_ABSENT;
 }
 
+/* A listing of many pages has saved a look. */
+static void
+count_saved_look_locked(FolderState *folder, gint64 now_us)
+{
+    if (folder->fits_page)
+        return;
+    folder->last_look_us = MAX(folder->last_look_us, now_us);
+    folder->looks = MIN(folder->looks + 1, 2 * folder->pages);
+}
+
 static TreeReady
 ask_listing_locked(Tree *tree, Node *parent, const char *name, LookDepth depth, gboolean may_change,
                    gint64 now_us, Node **out_node, gint64 *out_absent_valid_us) REQUIRES(tree->lock)
@@ -222,6 +232,7 @@ ask_listing_locked(Tree *tree, Node *parent, const char *name, LookDepth depth, 
     gint64 freshness_us = tree_core_get_freshness_us(parent);
     ListingAnswer answer = listing_lookup(listing, name, &facts);
     if (answer == LISTING_ABSENT && listing->started_us + freshness_us > now_us) {
+        count_saved_look_locked(parent->folder, now_us);
         *out_absent_valid_us = MAX(listing->started_us + freshness_us - tree_core_now(), 0);
         return absent_locked(tree, parent, name, node, may_change);
     }
@@ -239,6 +250,7 @@ ask_listing_locked(Tree *tree, Node *parent, const char *name, LookDepth depth, 
         tree_core_collect_locked(tree, node);
         return TREE_WOULD_WAIT;
     }
+    count_saved_look_locked(parent->folder, now_us);
     *out_node = node;
     return TREE_ANSWERED;
 }
@@ -259,10 +271,12 @@ objects_known_locked(Tree *tree, Node *parent, const char *name, LookDepth depth
     return ask_listing_locked(tree, parent, name, depth, may_change, now_us, out_node, out_absent_valid_us);
 }
 
-/* Whether a second name of this directory needs a look within the freshness window, and one page holds all;
- * where that is not known, a few names more. */
-static gboolean
-should_list_locked(Node *parent, const EntryFacts *listed, gint64 now_us)
+/* How many pages to list instead of one look, 0 none. A directory of one page is listed when a second name
+ * needs a look within the freshness window; one of unknown size after a few. A larger one is listed once that
+ * costs no more requests than the looks that went before, so that never more than twice the fewest are made.
+ */
+static guint
+choose_pages_locked(Node *parent, const EntryFacts *listed, gint64 now_us)
 {
     FolderState *folder = parent->folder;
     gint64 freshness_us = tree_core_get_freshness_us(parent);
@@ -270,9 +284,16 @@ should_list_locked(Node *parent, const EntryFacts *listed, gint64 now_us)
     folder->last_look_us = now_us;
     /* What the listing just said is fresh, only not deep enough: listing once more would not help. */
     if (listed != NULL && listed->known_at_us + freshness_us > now_us)
-        return FALSE;
-    folder->looks = again ? (guint8)MIN(folder->looks + 1u, LOOKS_BEFORE_LISTING) : 0;
-    return again && (folder->listed ? folder->fits_page : folder->looks >= LOOKS_BEFORE_LISTING);
+        return 0;
+    folder->looks = again ? folder->looks + 1 : 0;
+    if (folder->listed && folder->fits_page)
+        return again ? 1 : 0;
+    guint needed = folder->listed ? MAX(folder->pages, LOOKS_BEFORE_LISTING) : LOOKS_BEFORE_LISTING;
+    if (folder->looks < needed)
+        return 0;
+    guint spent = folder->looks;
+    folder->looks = 0;
+    return folder->listed ? spent : 1;
 }
 
 static ObjectsHint
@@ -292,7 +313,8 @@ typedef struct {
     NodePlace place;
     ObjectsHint hint;
     ObjectsAsk ask;
-    gboolean should_list, should_wait;
+    gboolean should_wait;
+    guint pages; /* to list instead, 0 none */
     guint32 changes;
 } LookPlan;
 
@@ -329,16 +351,16 @@ plan_locked(Tree *tree, Node *parent, const char *name, LookDepth depth, LookPla
     plan->ask = objects_choose_ask(parent, node, listed ? facts : NULL, depth);
     plan->ask = objects_ask_less(tree, &plan->place, listed ? facts : NULL, plan->ask);
     plan->hint = make_hint(node, listed ? facts : NULL, now_us - tree_core_get_freshness_us(parent));
-    plan->should_list = should_list_locked(parent, listed ? facts : NULL, now_us);
+    plan->pages = choose_pages_locked(parent, listed ? facts : NULL, now_us);
     plan->changes = parent->folder->changes;
-    if (listed && depth != LOOK_DETAILS && !plan->should_list)
+    if (listed && depth != LOOK_DETAILS && plan->pages == 0)
         objects_ahead_note_locked(tree, parent, listing, name, depth);
     return TRUE;
 }
 
-/* A new listing's first page; *out_started_us: the time its answers hold for. */
+/* A new listing's first pages; *out_started_us: the time its answers hold for. */
 static gboolean
-list_directory(Tree *tree, Call *call, Node *parent, gint64 *out_started_us, GError **error)
+list_directory(Tree *tree, Call *call, Node *parent, guint pages, gint64 *out_started_us, GError **error)
 {
     Listing *listing = NULL;
     if (!objects_open_listing(tree, call, parent, &listing, error))
@@ -346,7 +368,8 @@ list_directory(Tree *tree, Call *call, Node *parent, gint64 *out_started_us, GEr
     lock_acquire(&tree->lock);
     gboolean has_page = listing->pages > 0;
     lock_release(&tree->lock);
-    gboolean ok = has_page || objects_fetch_page(tree, call, parent, listing, error);
+    gboolean ok = pages > 1 ? objects_fetch_pages(tree, call, parent, listing, pages, error)
+                            : has_page || objects_fetch_page(tree, call, parent, listing, error);
     lock_acquire(&tree->lock);
     *out_started_us = listing->started_us;
     listing_unref(listing);
@@ -408,11 +431,11 @@ fetch_by_plan(Tree *tree, Call *call, Node *parent, const char *name, const Look
 
 /* By one listing for all who ask; it may turn out that it does not reach as far as this name. */
 static gboolean
-ask_by_listing(Tree *tree, Call *call, Node *parent, const char *name, LookDepth depth, gboolean *out_done,
-               Node **out_node, GError **error)
+ask_by_listing(Tree *tree, Call *call, Node *parent, const char *name, LookDepth depth, guint pages,
+               gboolean *out_done, Node **out_node, GError **error)
 {
     gint64 started_us = 0;
-    if (!list_directory(tree, call, parent, &started_us, error))
+    if (!list_directory(tree, call, parent, pages, &started_us, error))
         return FALSE;
     lock_acquire(&tree->lock);
     *out_done = started_us != 0 && answer_locked(tree, parent, name, depth, started_us, out_node);
@@ -433,8 +456,8 @@ look_once(Tree *tree, Call *call, Node *parent, const char *name, LookDepth dept
     if (ok && plan.should_wait)
         ok = tree_core_wait_locked(tree, call, error);
     lock_release(&tree->lock);
-    if (ok && plan.should_list && depth != LOOK_DETAILS)
-        ok = ask_by_listing(tree, call, parent, name, depth, out_done, out_node, error);
+    if (ok && plan.pages > 0 && depth != LOOK_DETAILS)
+        ok = ask_by_listing(tree, call, parent, name, depth, plan.pages, out_done, out_node, error);
     if (ok && !plan.should_wait && !*out_done) {
         gboolean last = ++*attempts >= MAXIMUM_ATTEMPTS;
         ok = fetch_by_plan(tree, call, parent, name, &plan, last, out_done, out_node, error);

@@ -170,6 +170,7 @@ learn_directory_locked(Tree *tree, Node *node, Listing *listing) REQUIRES(tree->
         node->facts.flags |= FACT_MARKER_ASKED | (listing->marker.flags & FACT_MARKER);
     }
     node->folder->fits_page = listing->complete && listing->pages == 1;
+    node->folder->pages = listing->complete ? listing->pages : MAX(node->folder->pages, listing->pages + 1);
     node->folder->listed = TRUE;
     tree_core_confirm_locked(node, tree_core_now());
 }
@@ -307,14 +308,43 @@ step_locked(Tree *tree, Call *call, Node *node, Listing *listing, GError **error
     return ok && append_locked(tree, call, node, listing, error);
 }
 
-gboolean
-objects_fetch_page(Tree *tree, Call *call, Node *node, Listing *listing, GError **error)
+static gboolean
+fetch_page_locked(Tree *tree, Call *call, Node *node, Listing *listing, GError **error) REQUIRES(tree->lock)
 {
     gboolean ok = TRUE;
-    lock_acquire(&tree->lock);
     guint pages = listing->pages;
     while (ok && !listing->complete && (listing->pages == pages || listing->unreleased))
         ok = step_locked(tree, call, node, listing, error);
+    return ok;
+}
+
+gboolean
+objects_fetch_page(Tree *tree, Call *call, Node *node, Listing *listing, GError **error)
+{
+    lock_acquire(&tree->lock);
+    gboolean ok = fetch_page_locked(tree, call, node, listing, error);
+    lock_release(&tree->lock);
+    return ok;
+}
+
+gboolean
+objects_fetch_pages(Tree *tree, Call *call, Node *node, Listing *listing, guint pages, GError **error)
+{
+    gboolean ok = TRUE;
+    lock_acquire(&tree->lock);
+    guint end = listing->pages + pages;
+    listing_begin_reading(listing);
+    while (ok && !listing->complete && listing->pages < end) {
+        listing->read_entries = MAX(listing->read_entries, listing->settled);
+        tree->streams += listing->window == 0;
+        listing->window = MIN(end - listing->pages, MAXIMUM_WINDOW);
+        plan_ahead_locked(tree, node, listing);
+        ok = fetch_page_locked(tree, call, node, listing, error);
+    }
+    /* The next guess reaches twice as far. */
+    if (!listing->complete)
+        node->folder->pages = MAX(node->folder->pages, 2 * listing->pages);
+    tree->streams -= listing_end_reading(listing);
     lock_release(&tree->lock);
     return ok;
 }

@@ -19,20 +19,14 @@ static void
 attach_locked(DirectoryHandle *handle, Listing *listing)
 {
     handle->listing = listing;
-    listing->readers++;
+    listing_begin_reading(listing);
 }
 
-/* What was fetched for readers alone goes with the last of them. */
 static void
 detach_locked(Tree *tree, DirectoryHandle *handle) REQUIRES(tree->lock)
 {
     Listing *listing = handle->listing;
-    if (--listing->readers == 0) {
-        tree->streams -= listing->window > 0;
-        listing->window = listing->window_entries = listing->plan_entries = listing->read_entries = 0;
-        if (listing->scan != NULL)
-            listing_scan_drop_pages(listing->scan);
-    }
+    tree->streams -= listing_end_reading(listing);
     listing_unref(listing);
 }
 

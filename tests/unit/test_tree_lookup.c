@@ -100,6 +100,28 @@ test_batch(TreeFixture *fixture, gconstpointer keys)
     g_assert_cmpstr(requests, ==, "list 1 stat 1");
 }
 
+/* A directory of many pages, looked at in no order: listed again once that costs no more than the looks
+ * before.
+ */
+static void
+test_batch_of_pages(TreeFixture *fixture, gconstpointer keys)
+{
+    store_many(fixture, "a", 500);
+    g_free(tree_fixture_list(fixture, fixture->container));
+    tree_fixture_grow_old(fixture);
+    memory_fault_reset_counts(fixture->memory);
+    for (guint i = 0; i < 500; i++) {
+        g_autofree char *name = g_strdup_printf("a%03u", i * 167 % 500);
+        tree_fixture_forget(fixture, tree_fixture_lookup(fixture, fixture->container, name));
+    }
+    /* 20 pages; more where several are asked for at once. */
+    guint64 lists = memory_fault_get_count(fixture->memory, MEMORY_LIST_OBJECTS);
+    g_assert_cmpuint(lists, >=, 20);
+    g_assert_cmpuint(lists, <=, 28);
+    g_assert_cmpuint(memory_fault_get_count(fixture->memory, MEMORY_STAT_OBJECT), <=, 25);
+    g_free(tree_fixture_take_requests(fixture));
+}
+
 /* An unchanged ETag keeps what a HEAD told; a listing is enough to see that. */
 static void
 test_etag_keeps(TreeFixture *fixture, gconstpointer keys)
@@ -319,6 +341,8 @@ main(int argc, char *argv[])
     tree_fixture_add("/tree/lookup/absent-once", test_absent_once, NULL);
     tree_fixture_add("/tree/lookup/listing-answers", test_listing_answers, NULL);
     tree_fixture_add("/tree/lookup/batch", test_batch, TREE_FIXTURE_FRESH "metadata_in_listings = yes\n");
+    tree_fixture_add("/tree/lookup/batch-of-pages", test_batch_of_pages,
+                     TREE_FIXTURE_FRESH "metadata_in_listings = yes\npage_limit = 25\n");
     tree_fixture_add("/tree/lookup/etag-keeps", test_etag_keeps, NULL);
     tree_fixture_add("/tree/lookup/stat-ahead", test_stat_ahead, NULL);
     tree_fixture_add("/tree/lookup/read-ahead", test_read_ahead, NULL);
