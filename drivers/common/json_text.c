@@ -2,35 +2,18 @@
 #include "drivers/common/json_text.h"
 
 #include "src/base/error.h"
-
-static gboolean
-is_too_deep(const char *text, gsize length)
-{
-    guint depth = 0;
-    gboolean in_string = FALSE;
-    for (gsize i = 0; i < length; i++) {
-        if (in_string && text[i] == '\\')
-            i++;
-        else if (text[i] == '"')
-            in_string = !in_string;
-        else if (!in_string && (text[i] == '{' || text[i] == '['))
-            depth++;
-        else if (!in_string && (text[i] == '}' || text[i] == ']') && depth > 0)
-            depth--;
-        if (depth > JSON_TEXT_MAX_DEPTH)
-            return TRUE;
-    }
-    return FALSE;
-}
+#include "src/base/json_shape.h"
+#include "src/base/log.h"
 
 JsonObject *
 json_text_parse(const char *text, gsize length, GError **error)
 {
     g_autoptr(JsonParser) parser = json_parser_new_immutable();
     g_autoptr(GError) why = NULL;
-    if (is_too_deep(text, length) || !json_parser_load_from_data(parser, text, (gssize)length, &why)) {
-        g_set_error(error, STORAGEFS_ERROR, ERROR_PROTOCOL, "not JSON: %.200s",
-                    why ? why->message : "nested too deeply");
+    if (!json_shape_check(text, length) || !json_parser_load_from_data(parser, text, (gssize)length, &why)) {
+        g_autofree char *reason =
+            log_escape(why ? why->message : "nested too deeply, or something that JSON does not have");
+        g_set_error(error, STORAGEFS_ERROR, ERROR_PROTOCOL, "not JSON: %.200s", reason);
         return NULL;
     }
     JsonNode *root = json_parser_get_root(parser);

@@ -1,10 +1,8 @@
-/* JSON replies: one object, read with json-glib behind a limit on nesting (its parser recurses). */
+/* JSON replies: one object, read with json-glib behind the checks of json_shape.h. */
 #pragma once
 
 #include <glib.h>
 #include <json-glib/json-glib.h>
-
-#define JSON_TEXT_MAX_DEPTH 64u
 
 /* The object that `text` holds; free with json_object_unref(). Fails: PROTOCOL. */
 JsonObject *json_text_parse(const char *text, gsize length, GError **error);

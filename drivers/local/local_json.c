@@ -1,5 +1,6 @@
 #include "drivers/local/local_json.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,11 +33,13 @@ append_character(GString *out, gunichar character)
     }
 }
 
+/* json-glib reads an escaped half of a character as bytes that are not UTF-8. */
 static void
 append_string(GString *out, const char *text)
 {
+    g_autofree char *valid = g_utf8_make_valid(text, -1);
     g_string_append_c(out, '"');
-    for (const char *at = text; *at != '\0'; at = g_utf8_next_char(at))
+    for (const char *at = valid; *at != '\0'; at = g_utf8_next_char(at))
         append_character(out, g_utf8_get_char(at));
     g_string_append_c(out, '"');
 }
@@ -46,6 +49,11 @@ static void
 append_double(GString *out, double value)
 {
     char text[G_ASCII_DTOSTR_BUF_SIZE];
+    /* JSON has no word for it, but numbers that are read as it. */
+    if (isinf(value)) {
+        g_string_append(out, value > 0 ? "1e999" : "-1e999");
+        return;
+    }
     for (int digits = 15; digits <= 17; digits++) {
         g_autofree char *format = g_strdup_printf("%%.%dg", digits);
         g_ascii_formatd(text, sizeof text, format, value);
@@ -53,7 +61,7 @@ append_double(GString *out, double value)
             break;
     }
     g_string_append(out, text);
-    if (strpbrk(text, ".en") == NULL)
+    if (strpbrk(text, ".e") == NULL)
         g_string_append(out, ".0");
 }
 

@@ -3,6 +3,7 @@
 #include "drivers/local/local_json.h"
 #include "drivers/local/local_names.h"
 #include "drivers/local/local_stage.h"
+#include "src/base/json_shape.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -72,8 +73,8 @@ load(const LocalInstance *local, const char *container, const char *key, GError 
     g_autofree char *text = NULL;
     if (!load_text(local, container, key, &text, error))
         return NULL;
-    g_autoptr(GError) broken = NULL;
-    g_autoptr(JsonNode) node = json_from_string(text != NULL ? text : "{}", &broken);
+    const char *given = text != NULL ? text : "{}";
+    g_autoptr(JsonNode) node = json_shape_check(given, strlen(given)) ? json_from_string(given, NULL) : NULL;
     if (node == NULL || !JSON_NODE_HOLDS_OBJECT(node)) {
         fail_format(container, key, "is no JSON object", error);
         return NULL;
@@ -81,11 +82,12 @@ load(const LocalInstance *local, const char *container, const char *key, GError 
     return g_steal_pointer(&node);
 }
 
+/* An escape may have been half of a character, and metadata is UTF-8. */
 static char *
 get_text(JsonNode *value)
 {
     if (JSON_NODE_HOLDS_VALUE(value) && json_node_get_value_type(value) == G_TYPE_STRING)
-        return json_node_dup_string(value);
+        return g_utf8_make_valid(json_node_get_string(value), -1);
     return local_json_dump(value);
 }
 
@@ -102,7 +104,7 @@ local_sidecar_read(const LocalInstance *local, const char *container, const char
     JsonNode *value;
     json_object_iter_init(&iter, json_node_get_object(node));
     while (json_object_iter_next(&iter, &name, &value))
-        g_hash_table_insert(metadata, g_strdup(name), get_text(value));
+        g_hash_table_insert(metadata, g_utf8_make_valid(name, -1), get_text(value));
     *out_metadata = metadata;
     return TRUE;
 }

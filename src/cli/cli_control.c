@@ -1,5 +1,7 @@
 #include "src/cli/cli_control.h"
 
+#include "src/base/json_shape.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -65,7 +67,7 @@ cli_control_read_status(const char *mount_point, GError **error)
     g_autofree char *text = cli_control_read(mount_point, "status", error);
     if (text == NULL)
         return NULL;
-    g_autoptr(JsonNode) root = json_from_string(text, NULL);
+    g_autoptr(JsonNode) root = json_shape_check(text, strlen(text)) ? json_from_string(text, NULL) : NULL;
     if (root != NULL && JSON_NODE_HOLDS_OBJECT(root))
         return g_steal_pointer(&root);
     g_set_error(error, STORAGEFS_ERROR, ERROR_PROTOCOL,

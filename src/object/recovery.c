@@ -1,6 +1,7 @@
 #include "src/object/recovery.h"
 
 #include "src/base/error.h"
+#include "src/base/json_shape.h"
 #include "src/base/log.h"
 
 #include <errno.h>
@@ -328,7 +329,7 @@ list_info(const char *path, GPtrArray *out)
     g_autofree char *content_path = g_strndup(path, strlen(path) - strlen(INFO_SUFFIX));
     g_autoptr(JsonParser) parser = json_parser_new();
     if (lstat(path, &status) != 0 || !S_ISREG(status.st_mode) || status.st_size > MAXIMUM_INFO_BYTES ||
-        !g_file_get_contents(path, &text, &length, NULL) ||
+        !g_file_get_contents(path, &text, &length, NULL) || !json_shape_check(text, length) ||
         !json_parser_load_from_data(parser, text, (gssize)length, NULL))
         return;
     JsonNode *root = json_parser_get_root(parser);
