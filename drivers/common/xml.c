@@ -2,6 +2,7 @@
 #include "drivers/common/xml.h"
 
 #include "src/base/error.h"
+#include "src/base/log.h"
 
 #include <string.h>
 
@@ -115,8 +116,9 @@ xml_parse(const char *text, gsize length, GError **error)
     g_autoptr(GMarkupParseContext) context =
         g_markup_parse_context_new(&parser, G_MARKUP_TREAT_CDATA_AS_TEXT, &builder, NULL);
     g_autoptr(GError) why = NULL;
-    /* GMarkup lets a NUL pass, and texts would end there. */
-    gboolean good = !memchr(text, 0, length) &&
+    /* GMarkup lets a NUL pass, and texts would end there; of bytes that are not UTF-8 it complains twice, the
+     * second time on stderr. */
+    gboolean good = g_utf8_validate_len(text, length, NULL) &&
                     g_markup_parse_context_parse(context, text, (gssize)length, &why) &&
                     g_markup_parse_context_end_parse(context, &why) && document->root;
     for (guint i = 0; i < XML_MAX_DEPTH; i++) {
@@ -125,8 +127,8 @@ xml_parse(const char *text, gsize length, GError **error)
     }
     if (good)
         return g_steal_pointer(&document);
-    g_set_error(error, STORAGEFS_ERROR, ERROR_PROTOCOL, "not XML: %.200s",
-                why ? why->message : "nothing there");
+    g_autofree char *reason = log_escape(why ? why->message : length > 0 ? "not UTF-8" : "nothing there");
+    g_set_error(error, STORAGEFS_ERROR, ERROR_PROTOCOL, "not XML: %.200s", reason);
     return NULL;
 }
 

@@ -11,6 +11,7 @@
 
 #define MAX_CACHE_BYTES (256u << 10)
 #define RENEW_AHEAD_S 60
+#define MAX_LIFETIME_S (365 * 24 * 3600)
 
 typedef struct {
     char *cache_path, *region, *account_id, *role_name, *session_name;
@@ -65,7 +66,8 @@ refuse(const SsoPlace *place, const char *why, GError **error)
 static void
 store_renewed(const SsoPlace *place, JsonObject *token, JsonObject *answer)
 {
-    gint64 expires_s = g_get_real_time() / G_USEC_PER_SEC + json_text_get_integer(answer, "expiresIn", 0);
+    gint64 lifetime_s = CLAMP(json_text_get_integer(answer, "expiresIn", 0), 0, MAX_LIFETIME_S);
+    gint64 expires_s = g_get_real_time() / G_USEC_PER_SEC + lifetime_s;
     g_autoptr(GDateTime) expires = g_date_time_new_from_unix_utc(expires_s);
     g_autofree char *expires_at = expires ? g_date_time_format(expires, "%Y-%m-%dT%H:%M:%SZ") : NULL;
     JsonObject *renewed = json_object_new();

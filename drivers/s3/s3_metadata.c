@@ -66,17 +66,18 @@ decode_quoted(const char *text, gsize length)
     return g_string_free(out, FALSE);
 }
 
-/* One "=?UTF-8?X?...?=" at `*cursor`: its text, and the cursor after it; NULL when there is none. */
+/* One "=?UTF-8?X?...?=" at `*cursor`: its text, and the cursor after it; NULL when there is none. last_end:
+ * the last "?=" of the whole text, so that beginnings without an end are not searched again and again. */
 static char *
-take_word(const char **cursor)
+take_word(const char **cursor, const char *last_end)
 {
     static const char mark[] = "=?utf-8?";
+    if (g_ascii_strncasecmp(*cursor, mark, strlen(mark)) != 0)
+        return NULL;
     const char *kind = *cursor + strlen(mark);
-    if (g_ascii_strncasecmp(*cursor, mark, strlen(mark)) != 0 || !kind[0] || kind[1] != '?')
+    if (!kind[0] || kind[1] != '?' || !last_end || kind + 2 > last_end)
         return NULL;
     const char *end = strstr(kind + 2, "?=");
-    if (!end)
-        return NULL;
     g_autofree char *inside = g_strndup(kind + 2, (gsize)(end - kind - 2));
     *cursor = end + 2;
     if (g_ascii_toupper(kind[0]) == 'Q')
@@ -89,13 +90,14 @@ take_word(const char **cursor)
 static gboolean
 decode_words(const char *value, GString *out)
 {
+    const char *last_end = g_strrstr(value, "?=");
     gboolean after_word = FALSE;
     while (*value) {
         const char *next = value;
         /* Blanks between two words belong to neither. */
         if (after_word)
             next += strspn(next, " \t");
-        g_autofree char *word = take_word(&next);
+        g_autofree char *word = take_word(&next, last_end);
         if (word) {
             g_string_append(out, word);
             value = next;
