@@ -86,6 +86,8 @@ remove_others(int fd, const char *path, const char *content_type, Metadata *meta
     g_autoptr(GBytes) names = local_metadata_list_attributes(fd);
     gsize length = 0;
     const char *at = names != NULL ? g_bytes_get_data(names, &length) : NULL;
+    if (at == NULL)
+        return;
     for (const char *end = at + length; at < end; at += strlen(at) + 1) {
         if (!is_kept(at, content_type, metadata))
             removexattr(path, at);

@@ -94,6 +94,8 @@ append_own_names(int fd, gboolean only_type, GByteArray *names)
     g_autoptr(GBytes) listed = local_metadata_list_attributes(fd);
     gsize length = 0;
     const char *at = listed != NULL ? g_bytes_get_data(listed, &length) : NULL;
+    if (at == NULL)
+        return;
     for (const char *end = at + length; at < end; at += strlen(at) + 1) {
         if (g_str_has_prefix(at, LOCAL_METADATA_PREFIX) &&
             (!only_type || g_str_equal(at, LOCAL_METADATA_TYPE)))

@@ -3,6 +3,7 @@
 #include "src/base/crc32c.h"
 #include "src/base/error.h"
 
+#include <limits.h>
 #include <string.h>
 
 #define MAGIC "SFSJRNL"
@@ -340,6 +341,14 @@ is_inside_base(const JournalRecord *record, const JournalExtent *extent)
            extent->source_offset <= size_bytes - extent->length_bytes;
 }
 
+/* The file is removed with its record: it must not be another record, or lie elsewhere. */
+static gboolean
+is_data_name(const char *name)
+{
+    return *name != '.' && strchr(name, '/') == NULL && g_str_has_suffix(name, ".data") &&
+           strlen(name) <= NAME_MAX;
+}
+
 /* What is wrong with a record whose bytes are as they were written; NULL nothing. */
 static const char *
 check(const JournalRecord *record)
@@ -361,7 +370,7 @@ check(const JournalRecord *record)
         return "its bytes do not fit its ranges";
     if (*record->storage == '\0' || *record->container == '\0' || *record->key == '\0' || record->id == 0)
         return "it has no name";
-    if (record->data_name != NULL && (*record->data_name == '.' || strchr(record->data_name, '/') != NULL))
+    if (record->data_name != NULL && !is_data_name(record->data_name))
         return "its data file has an impossible name";
     return NULL;
 }

@@ -248,7 +248,8 @@ check_default(const Settings *settings, ConfigSection *section, GError **error)
     const char *name = settings->default_name;
     if (!name || find_storage(settings, name))
         return TRUE;
-    g_autoptr(GPtrArray) names = g_ptr_array_new_null_terminated(0, NULL, TRUE);
+    /* With room for one: GLib gives an empty one no array. */
+    g_autoptr(GPtrArray) names = g_ptr_array_new_null_terminated(1, NULL, TRUE);
     for (guint i = 0; i < settings->storages->len; i++)
         g_ptr_array_add(names, ((StorageSettings *)g_ptr_array_index(settings->storages, i))->name);
     const char *nearest = config_nearest(name, (const char *const *)names->pdata);

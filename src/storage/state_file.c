@@ -78,17 +78,61 @@ make_directory(const char *directory, GError **error)
     return good;
 }
 
-static void
-take_place(StateFile *state, GKeyFile *file, const char *group)
+/* NULL: absent, not UTF-8, or with a wrong escape (then GLib gives a text and an error). */
+static char *
+get_text(GKeyFile *file, const char *group, const char *key, GError **error)
 {
-    char *name = g_key_file_get_string(file, group, "name", NULL);
-    char *place = g_key_file_get_string(file, group, "is", NULL);
-    if (name && place) {
-        g_hash_table_replace(state->places, name, place);
-        return;
+    g_autoptr(GError) why = NULL;
+    g_autofree char *text = g_key_file_get_string(file, group, key, &why);
+    if (!why)
+        return g_steal_pointer(&text);
+    g_propagate_error(error, g_steal_pointer(&why));
+    return NULL;
+}
+
+/* Key files hold UTF-8, a place may be any path: then it stands in base64. */
+static char *
+get_place(GKeyFile *file, const char *group, GError **error)
+{
+    g_autofree char *text = get_text(file, group, "is_base64", NULL);
+    if (!text)
+        return get_text(file, group, "is", error);
+    gsize length = 0;
+    g_autofree guchar *bytes = g_base64_decode(text, &length);
+    return g_strndup((const char *)bytes, length);
+}
+
+static gboolean
+take_place(StateFile *state, GKeyFile *file, const char *group, GError **error)
+{
+    g_autofree char *name = get_text(file, group, "name", error);
+    g_autofree char *place = name ? get_place(file, group, error) : NULL;
+    if (!place)
+        return FALSE;
+    g_hash_table_replace(state->places, g_steal_pointer(&name), g_steal_pointer(&place));
+    return TRUE;
+}
+
+/* Absent is fine, and leaves NULL. */
+static gboolean
+take_text(GKeyFile *file, const char *key, char **out, GError **error)
+{
+    if (!g_key_file_has_key(file, DEFAULT_GROUP, key, NULL))
+        return TRUE;
+    *out = get_text(file, DEFAULT_GROUP, key, error);
+    return *out != NULL;
+}
+
+static gboolean
+take_all(StateFile *state, GKeyFile *file, GError **error)
+{
+    g_auto(GStrv) groups = g_key_file_get_groups(file, NULL);
+    for (char **group = groups; *group; group++) {
+        if (g_str_has_prefix(*group, PLACE_PREFIX) && !take_place(state, file, *group, error))
+            return FALSE;
     }
-    g_free(name);
-    g_free(place);
+    return take_text(file, "chosen", &state->chosen, error) &&
+           take_text(file, "against", &state->chosen_against, error);
 }
 
 static gboolean
@@ -96,22 +140,16 @@ parse(StateFile *state, const char *text, gsize length, GError **error)
 {
     g_autoptr(GKeyFile) file = g_key_file_new();
     g_autoptr(GError) failure = NULL;
-    if (!g_key_file_load_from_data(file, text, length, G_KEY_FILE_NONE, &failure)) {
-        g_set_error(
-            error, STORAGEFS_ERROR, ERROR_IO,
-            "%s is damaged (%s); move it away to begin anew: the chosen default and the places of names are "
-            "then forgotten",
-            state->path, failure->message);
-        return FALSE;
-    }
-    g_auto(GStrv) groups = g_key_file_get_groups(file, NULL);
-    for (char **group = groups; *group; group++) {
-        if (g_str_has_prefix(*group, PLACE_PREFIX))
-            take_place(state, file, *group);
-    }
-    state->chosen = g_key_file_get_string(file, DEFAULT_GROUP, "chosen", NULL);
-    state->chosen_against = g_key_file_get_string(file, DEFAULT_GROUP, "against", NULL);
-    return TRUE;
+    /* A name whose place cannot be read would lose its protection if it were left out. */
+    if (g_key_file_load_from_data(file, text, length, G_KEY_FILE_NONE, &failure) &&
+        take_all(state, file, &failure))
+        return TRUE;
+    g_set_error(
+        error, STORAGEFS_ERROR, ERROR_IO,
+        "%s is damaged (%s); move it away to begin anew: the chosen default and the places of names are "
+        "then forgotten",
+        state->path, failure->message);
+    return FALSE;
 }
 
 StateFile *
@@ -138,6 +176,17 @@ state_file_load(const char *directory, GError **error)
     return parse(state, text, length, error) ? g_steal_pointer(&state) : NULL;
 }
 
+static void
+set_place(GKeyFile *file, const char *group, const char *place)
+{
+    if (g_utf8_validate(place, -1, NULL)) {
+        g_key_file_set_string(file, group, "is", place);
+        return;
+    }
+    g_autofree char *text = g_base64_encode((const guchar *)place, strlen(place));
+    g_key_file_set_string(file, group, "is_base64", text);
+}
+
 static char *
 print(const StateFile *state, gsize *out_length)
 {
@@ -152,7 +201,7 @@ print(const StateFile *state, gsize *out_length)
     for (GList *name = names; name; name = name->next) {
         g_autofree char *group = g_strdup_printf(PLACE_PREFIX "%u", ++number);
         g_key_file_set_string(file, group, "name", name->data);
-        g_key_file_set_string(file, group, "is", g_hash_table_lookup(state->places, name->data));
+        set_place(file, group, g_hash_table_lookup(state->places, name->data));
     }
     return g_key_file_to_data(file, out_length, NULL);
 }

@@ -7,9 +7,12 @@
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define GROUP "rename"
 #define SUFFIX ".rename"
+/* Five names of 4 KiB in base64 are a third of it. */
+#define MAXIMUM_RECORD_BYTES (64 << 10)
 
 void
 rename_journal_record_free(RenameRecord *record)
@@ -39,12 +42,21 @@ set_bytes(GKeyFile *file, const char *key, const char *value)
 static char *
 get_bytes(GKeyFile *file, const char *key, GError **error)
 {
-    g_autofree char *text = g_key_file_get_string(file, GROUP, key, error);
-    if (text == NULL)
+    g_autoptr(GError) why = NULL;
+    /* A wrong escape gives both: a text, and an error. */
+    g_autofree char *text = g_key_file_get_string(file, GROUP, key, &why);
+    if (why != NULL) {
+        g_propagate_error(error, g_steal_pointer(&why));
         return NULL;
+    }
     gsize length = 0;
     g_autofree guchar *bytes = g_base64_decode(text, &length);
-    return g_strndup((const char *)bytes, length);
+    /* What follows from a wrong name is that objects are deleted: it is this one, or none. */
+    g_autofree char *again = g_base64_encode(bytes, length);
+    if (strcmp(again, text) == 0 && (length == 0 || memchr(bytes, '\0', length) == NULL))
+        return g_strndup((const char *)bytes, length);
+    g_set_error(error, STORAGEFS_ERROR, ERROR_PROTOCOL, "%s is damaged", key);
+    return NULL;
 }
 
 gboolean
@@ -90,6 +102,15 @@ static RenameRecord *
 load(const char *path, GError **error)
 {
     g_autoptr(GKeyFile) file = g_key_file_new();
+    struct stat info;
+    if (stat(path, &info) != 0) {
+        error_set_errno(error, errno, "cannot be read");
+        return NULL;
+    }
+    if (info.st_size > MAXIMUM_RECORD_BYTES) {
+        error_set_errno(error, EFBIG, "no record");
+        return NULL;
+    }
     if (!g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, error))
         return NULL;
     RenameRecord *record = g_new0(RenameRecord, 1);
