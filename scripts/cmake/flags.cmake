@@ -44,6 +44,12 @@ target_compile_options(storagefs_flags INTERFACE
     $<$<C_COMPILER_ID:Clang>:-Wthread-safety$<SEMICOLON>-Wno-unused-variable>)
 target_link_options(storagefs_flags INTERFACE -Wl,-z,relro,-z,now -Wl,--as-needed)
 
+if(STORAGEFS_FUZZ)
+    if(NOT CMAKE_C_COMPILER_ID STREQUAL "Clang" OR NOT STORAGEFS_SANITIZE STREQUAL "address")
+        message(FATAL_ERROR "STORAGEFS_FUZZ: give -DCMAKE_C_COMPILER=clang -DSTORAGEFS_SANITIZE=address with it")
+    endif()
+    target_compile_options(storagefs_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 if(STORAGEFS_SANITIZE STREQUAL "address")
     set(sanitizers -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
 elseif(STORAGEFS_SANITIZE STREQUAL "thread")

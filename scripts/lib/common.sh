@@ -53,3 +53,12 @@ configure_and_build() {
         return 1
     fi
 }
+
+# The options of a build with STORAGEFS_FUZZ, and whether the clang of this machine has what it takes.
+FUZZ_OPTIONS=(-DCMAKE_C_COMPILER=clang -DSTORAGEFS_TESTS=ON -DSTORAGEFS_SANITIZE=address -DSTORAGEFS_FUZZ=ON)
+has_fuzzer() {
+    command -v clang >/dev/null &&
+        clang -fsanitize=fuzzer,address -x c -o /dev/null - 2>/dev/null \
+            <<<'#include <stddef.h>
+            int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size) { return size && !data; }'
+}
