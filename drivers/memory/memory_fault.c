@@ -119,13 +119,15 @@ is_hit(Armed *armed, MemoryOperation operation, const char *key)
     return armed->seen >= fault->nth && (fault->times == 0 || armed->seen - fault->nth < fault->times);
 }
 
-/* The first fault that is armed for this call; a zeroed one when none is. */
+/* The first fault that is armed for this call; a zeroed one when none is. *out_releases: how many releases
+ * came before it, so that one that comes before the call blocks is not missed. */
 static MemoryFault
-take_fault(MemoryFaults *faults, MemoryOperation operation, const char *key)
+take_fault(MemoryFaults *faults, MemoryOperation operation, const char *key, guint64 *out_releases)
 {
     MemoryFault found = {.fails = FALSE};
     gboolean any = FALSE;
     lock_acquire(&faults->lock);
+    *out_releases = faults->releases;
     faults->counts[operation]++;
     faults->counts[MEMORY_ANY]++;
     for (guint i = 0; i < faults->armed->len; i++) {
@@ -149,12 +151,11 @@ wake_blocked(gpointer data)
 }
 
 static gboolean
-wait_for_release(MemoryFaults *faults, Call *call, GError **error)
+wait_for_release(MemoryFaults *faults, guint64 releases, Call *call, GError **error)
 {
     guint wake = call_add_wake(call, wake_blocked, faults);
     gboolean waiting = TRUE;
     lock_acquire(&faults->lock);
-    guint64 releases = faults->releases;
     faults->blocked++;
     condition_wake_all(&faults->changed);
     while (waiting && faults->releases == releases && call_check(call, NULL))
@@ -179,13 +180,14 @@ gboolean
 memory_fault_enter(MemoryStore *store, MemoryOperation operation, const char *key, Call *call, MemoryHit *hit,
                    GError **error)
 {
-    MemoryFault fault = take_fault(store->faults, operation, key);
+    guint64 releases = 0;
+    MemoryFault fault = take_fault(store->faults, operation, key, &releases);
     *hit = (MemoryHit){.lost = fault.fails && fault.lost_reply, .code = fault.code};
     if (!call_check(call, error))
         return FALSE;
     if (fault.delay_us > 0 && !call_sleep(call, fault.delay_us, error))
         return FALSE;
-    if (fault.blocks && !wait_for_release(store->faults, call, error))
+    if (fault.blocks && !wait_for_release(store->faults, releases, call, error))
         return FALSE;
     if (fault.fails && !fault.lost_reply)
         return fail(fault.code, fault.retry_after_us, "before it took effect", error);
