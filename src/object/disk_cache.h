@@ -18,6 +18,7 @@
 #include "src/object/memory_budget.h"
 
 #include <glib.h>
+#include <sys/types.h>
 
 typedef struct DiskCache DiskCache;
 
@@ -41,6 +42,10 @@ void disk_cache_offer(DiskCache *cache, const DiskCacheObject *object, guint64 o
 int disk_cache_open_complete(DiskCache *cache, const DiskCacheObject *object);
 /* TRUE when something of the object is there, as far as is known without looking at the disk. No I/O. */
 gboolean disk_cache_may_have(DiskCache *cache, const DiskCacheObject *object);
+/* Others need so much of the file system `device` and got NO_SPACE: removes objects until it has that, beside
+ * what the cache always leaves to others. FALSE: nothing was removed and there is no room, so trying again
+ * is no use. Blocks: for local disk. */
+gboolean disk_cache_make_way(DiskCache *cache, dev_t device, guint64 bytes);
 /* Blocks until what was offered is written or given up. */
 void disk_cache_flush(DiskCache *cache);
 

@@ -4,6 +4,7 @@
 #include "src/object/disk_cache_private.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 /* A table of more would take more memory than it is worth. */
 #define MAXIMUM_ENTRIES (1u << 19)
@@ -113,6 +114,39 @@ disk_cache_shrink(DiskCache *cache)
     check_room(cache);
     make_room(cache, NULL, 0);
     lock_release(&cache->files_lock);
+}
+
+static gboolean
+is_on_device(DiskCache *cache, dev_t device)
+{
+    struct stat status;
+    lock_acquire(&cache->lock);
+    int fd = cache->state != DISK_CACHE_WAITS ? cache->folder_fd : -1;
+    lock_release(&cache->lock);
+    return fd >= 0 && fstat(fd, &status) == 0 && status.st_dev == device;
+}
+
+/* Somebody else may have made the room just now. */
+gboolean
+disk_cache_make_way(DiskCache *cache, dev_t device, guint64 bytes)
+{
+    if (!is_on_device(cache, device))
+        return FALSE;
+    lock_acquire(&cache->files_lock);
+    check_room(cache);
+    lock_acquire(&cache->lock);
+    guint64 evictions = cache->counts.evictions;
+    gboolean has_room = cache->limit_bytes >= cache->used_bytes + bytes;
+    guint64 wanted = cache->limit_bytes - MIN(cache->limit_bytes, bytes);
+    if (!has_room)
+        cache->limit_bytes = wanted;
+    lock_release(&cache->lock);
+    make_room(cache, NULL, 0);
+    lock_acquire(&cache->lock);
+    gboolean removed = cache->counts.evictions != evictions;
+    lock_release(&cache->lock);
+    lock_release(&cache->files_lock);
+    return removed || has_room;
 }
 
 static void

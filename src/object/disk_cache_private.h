@@ -1,7 +1,8 @@
 /* What disk_cache.c (life, look-up, reading) and disk_cache_keep.c (writing, removing) share.
  *
- * Files are made, written and removed by the threads of `pool` only: made and removed one after the other,
- * under files_lock, which no reader takes; written in parallel, because one thread does not keep up with many
+ * Files are made, written and removed by the threads of `pool` only; who needs the disk for something else
+ * removes them, too. Made and removed they are one after the other, under files_lock, which no reader takes;
+ * written in parallel, because one thread does not keep up with many
  * readers. The lock guards the table; it is never held during I/O.
  */
 #pragma once

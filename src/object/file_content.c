@@ -60,7 +60,7 @@ stage_extent(ObjectFile *file, Call *call, const Extent *extent, void *buffer, G
 {
     if (!object_version_read(extent->version, call, extent->source_offset, extent->length_bytes, buffer,
                              error) ||
-        !staging_file_write(file->staging, extent->offset, buffer, extent->length_bytes, error))
+        !object_file_stage(file, extent->offset, buffer, extent->length_bytes, error))
         return FALSE;
     lock_acquire(&file->lock);
     extent_map_mark_local(file->extents, extent->offset, extent->length_bytes);
@@ -174,7 +174,7 @@ fetch_pieces(ObjectFile *file, Call *call, const Extent *extent, guint8 *buffer,
     while (done < extent->length_bytes) {
         gsize piece = (gsize)MIN(extent->length_bytes - done, buffer_bytes);
         if (!object_version_read(extent->version, call, extent->source_offset + done, piece, buffer, error) ||
-            !staging_file_write(file->staging, extent->offset + done, buffer, piece, error))
+            !object_file_stage(file, extent->offset + done, buffer, piece, error))
             return FALSE;
         done += piece;
     }

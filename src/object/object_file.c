@@ -10,6 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
+/* What the disk cache makes room for at once, beyond what is written, so that it is not asked for each write;
+ * and how often it is asked, because others take the room as well. */
+#define STAGING_STEP_BYTES (16u << 20)
+#define MAXIMUM_STAGING_ATTEMPTS 8u
+
 static Metadata *
 metadata_ref(Metadata *metadata)
 {
@@ -258,18 +263,48 @@ object_file_note_torn_locked(ObjectFile *file, guint64 offset, guint64 length_by
     stream_upload_note_change_locked(file, offset, end);
 }
 
+static const char *
+get_staging_folder(ObjectFile *file)
+{
+    return file->journalled ? journal_folder_get_path(journal_get_folder(file->store->journal))
+                            : file->store->staging_dir;
+}
+
 StagingFile *
 object_file_prepare_staging(ObjectFile *file)
 {
     if (file->staging != NULL)
         return file->staging;
-    const char *folder = file->journalled ? journal_folder_get_path(journal_get_folder(file->store->journal))
-                                          : file->store->staging_dir;
-    StagingFile *staging = staging_file_new(folder, file->store->staging_budget);
+    StagingFile *staging = staging_file_new(get_staging_folder(file), file->store->staging_budget);
     lock_acquire(&file->lock);
     file->staging = staging;
     lock_release(&file->lock);
     return staging;
+}
+
+gboolean
+object_file_make_way(ObjectFile *file, guint64 length_bytes, guint *attempts, GError **failure,
+                     GError **error)
+{
+    if (++*attempts < MAXIMUM_STAGING_ATTEMPTS && error_is(*failure, ERROR_NO_SPACE) &&
+        object_store_make_way(file->store, get_staging_folder(file), length_bytes + STAGING_STEP_BYTES)) {
+        g_clear_error(failure);
+        return TRUE;
+    }
+    g_propagate_error(error, g_steal_pointer(failure));
+    return FALSE;
+}
+
+gboolean
+object_file_stage(ObjectFile *file, guint64 offset, const void *data, gsize length_bytes, GError **error)
+{
+    StagingFile *staging = object_file_prepare_staging(file);
+    GError *failure = NULL;
+    guint attempts = 0;
+    while (!staging_file_write(staging, offset, data, length_bytes, &failure))
+        if (!object_file_make_way(file, length_bytes, &attempts, &failure, error))
+            return FALSE;
+    return TRUE;
 }
 
 gboolean

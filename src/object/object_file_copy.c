@@ -67,15 +67,27 @@ collect_pieces(Copy *copy, gboolean may_refer)
 }
 
 static gboolean
+copy_staged(const Copy *copy, const Piece *piece, GError **error)
+{
+    const Extent *extent = &piece->extent;
+    StagingFile *to = object_file_prepare_staging(copy->to);
+    GError *failure = NULL;
+    guint attempts = 0;
+    while (!staging_file_copy(copy->from->staging, piece->staged_offset, to, extent->offset,
+                              extent->length_bytes, &failure))
+        if (!object_file_make_way(copy->to, extent->length_bytes, &attempts, &failure, error))
+            return FALSE;
+    return TRUE;
+}
+
+static gboolean
 copy_piece(const Copy *copy, Call *call, Piece *piece, GError **error)
 {
     Extent *extent = &piece->extent;
     if (piece->refers || extent->kind == EXTENT_ZERO)
         return TRUE;
     if (extent->kind == EXTENT_LOCAL)
-        return staging_file_copy(copy->from->staging, piece->staged_offset,
-                                 object_file_prepare_staging(copy->to), extent->offset, extent->length_bytes,
-                                 error);
+        return copy_staged(copy, piece, error);
     if (!file_content_fetch(copy->to, call, extent, error))
         return FALSE;
     extent->kind = EXTENT_LOCAL;

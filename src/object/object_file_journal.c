@@ -387,8 +387,11 @@ object_file_protect(ObjectFile *file, guint64 offset, guint64 length_bytes, GErr
     add_extents_locked(file, now);
     lock_release(&file->lock);
     g_autoptr(GArray) ranges = list_data(now);
-    if (!staging_file_renew(file->staging, ranges, error))
-        return FALSE;
+    GError *failure = NULL;
+    guint attempts = 0;
+    while (!staging_file_renew(file->staging, ranges, &failure))
+        if (!object_file_make_way(file, journal_record_get_local_bytes(now), &attempts, &failure, error))
+            return FALSE;
     lock_acquire(&file->lock);
     file->linked = FALSE;
     lock_release(&file->lock);

@@ -29,12 +29,11 @@ static gboolean
 put_bytes(ObjectFile *file, const JournalRecord *record, GError **error)
 {
     const guint8 *bytes = g_bytes_get_data(record->bytes, NULL);
-    StagingFile *staging = object_file_prepare_staging(file);
     for (guint i = 0; i < record->extents->len; i++) {
         const JournalExtent *extent = &g_array_index(record->extents, JournalExtent, i);
         if (extent->kind != JOURNAL_EXTENT_DATA)
             continue;
-        if (!staging_file_write(staging, extent->offset, bytes, extent->length_bytes, error))
+        if (!object_file_stage(file, extent->offset, bytes, extent->length_bytes, error))
             return FALSE;
         bytes += extent->length_bytes;
     }

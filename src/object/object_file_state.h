@@ -107,6 +107,14 @@ gboolean object_file_was_republished(ObjectFile *file, Call *call, guint64 gener
 gboolean object_file_ref_if_alive(ObjectFile *file);
 /* The staging file, made if there is none; under a token. */
 StagingFile *object_file_prepare_staging(ObjectFile *file);
+/* Writes to the staging file, which is made when there is none. Fails: as staging_file_write(). */
+gboolean object_file_stage(ObjectFile *file, guint64 offset, const void *data, gsize length_bytes,
+                           GError **error);
+/* After a failure of the staging file to take so many bytes: TRUE when it is NO_SPACE and the disk cache has
+ * given way, then *failure is gone and it is to be tried again; else *failure is moved to *error. attempts
+ * begins at 0. Blocks: for local disk. */
+gboolean object_file_make_way(ObjectFile *file, guint64 length_bytes, guint *attempts, GError **failure,
+                              GError **error);
 /* Fails: TOO_LARGE. */
 gboolean object_file_check_size(ObjectFile *file, guint64 offset, guint64 length_bytes, GError **error);
 

@@ -186,7 +186,7 @@ handle_write(FileHandle *handle, Call *call, guint64 offset, const void *data, g
     if (fits)
         stream_upload_prepare(file);
     gboolean ok = fits && object_file_protect(file, offset, length_bytes, error) &&
-                  staging_file_write(object_file_prepare_staging(file), offset, data, length_bytes, error);
+                  object_file_stage(file, offset, data, length_bytes, error);
     lock_acquire(&file->lock);
     if (fits && !ok)
         object_file_note_torn_locked(file, offset, length_bytes);

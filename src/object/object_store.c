@@ -6,6 +6,7 @@
 #include "src/object/object_store_private.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Less would not hold the blocks of one large read. */
@@ -191,6 +192,14 @@ object_store_get_statistics(ObjectStore *store, ObjectStoreStatistics *out)
     for (GList *item = store->files.head; item != NULL; item = item->next)
         object_file_count(item->data, &out->open_files, &out->staged_bytes);
     lock_release(&store->files_lock);
+}
+
+gboolean
+object_store_make_way(ObjectStore *store, const char *folder, guint64 bytes)
+{
+    struct stat status;
+    return store->disk_cache != NULL && stat(folder, &status) == 0 &&
+           disk_cache_make_way(store->disk_cache, status.st_dev, bytes);
 }
 
 void

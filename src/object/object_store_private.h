@@ -35,6 +35,11 @@ struct ObjectStore {
     guint64 publications, publication_failures, read_ahead_bytes, read_ahead_wasted_bytes;
 };
 
+/* `folder` has no space for so many bytes more: TRUE when the disk cache has given way. Blocks: for local
+ * disk.
+ */
+gboolean object_store_make_way(ObjectStore *store, const char *folder, guint64 bytes);
+
 /* Around background work: object_store_free() waits for it. */
 void object_store_begin_task(ObjectStore *store);
 void object_store_end_task(ObjectStore *store);

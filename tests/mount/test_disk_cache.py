@@ -272,3 +272,30 @@ def test_a_full_disk_only_ends_keeping(s3_case, ceph, tmp_path):
         case.mount.umount()
     finally:
         run("umount", "--lazy", disk)
+
+
+def test_what_is_written_comes_before_what_is_cached(s3_case, ceph, tmp_path):
+    if os.geteuid():
+        pytest.skip("only root can mount a file system that is small")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=48m,mode=0700", "none", disk)
+    try:
+        case = s3_case(ceph, {"freshness": LONG, "cache_size": "256M", "cache_dir": disk})
+        names = [f"read-{i}" for i in range(6)]
+        for name in names:
+            case.put(name, random_bytes(8 * MIB))
+        case.settled()
+        for name in names:
+            read_and_keep(case, name, 8 * MIB)
+        assert disk_cache(case)["used_bytes"] > 30 * MIB
+        data = random_bytes(30 * MIB)
+        with open(case.path / "written", "wb") as file:
+            file.write(data)
+            same_bytes((case.path / "written").read_bytes(), data)
+        same_bytes(case.get("written"), data)
+        found = disk_cache(case)
+        assert found["on"] and found["evictions"] > 0
+        case.mount.umount()
+    finally:
+        run("umount", "--lazy", disk)
