@@ -117,19 +117,27 @@ insert_or_null(GStringChunk *strings, const char *text)
     return text && *text ? g_string_chunk_insert(strings, text) : NULL;
 }
 
-/* MinIO's <UserMetadata>: its children's names are header names. */
+/* MinIO's <UserMetadata>: its children's names are header names. More than there can be is as good as none:
+ * who needs it asks for the object. */
 static void
 read_metadata(const XmlNode *contents, ListPage *page, ObjectInfo *out)
 {
     const XmlNode *list = xml_find(contents, "UserMetadata");
     if (!list)
         return;
+    gsize total_bytes = 0;
     out->metadata = metadata_new();
     for (const XmlNode *item = list->first_child; item; item = item->next) {
         g_autofree char *name = g_ascii_strdown(item->name, -1);
+        total_bytes += strlen(name) + strlen(item->text);
+        if (total_bytes > DRIVER_MAX_METADATA_BYTES) {
+            g_clear_pointer(&out->metadata, g_hash_table_unref);
+            return;
+        }
         if (strcmp(name, "content-type") == 0)
             out->content_type = insert_or_null(page->text, item->text);
-        else if (g_str_has_prefix(name, S3_METADATA_PREFIX) && name[strlen(S3_METADATA_PREFIX)])
+        else if (g_str_has_prefix(name, S3_METADATA_PREFIX) &&
+                 s3_metadata_is_name(name + strlen(S3_METADATA_PREFIX)))
             g_hash_table_replace(out->metadata, g_strdup(name + strlen(S3_METADATA_PREFIX)),
                                  s3_metadata_decode(item->text));
     }

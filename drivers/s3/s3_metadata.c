@@ -118,8 +118,8 @@ s3_metadata_decode(const char *value)
     return g_utf8_make_valid(value, -1);
 }
 
-static gboolean
-is_header_name(const char *name)
+gboolean
+s3_metadata_is_name(const char *name)
 {
     for (const char *c = name; *c; c++) {
         if (!g_ascii_isalnum(*c) && !strchr("!#$%&'*+-.^_`|~", *c))
@@ -162,7 +162,7 @@ s3_metadata_append_headers(Metadata *metadata, const S3Preset *preset, GPtrArray
         return fail_too_large("metadata", items, "items", preset->maximum_metadata_items, error);
     g_hash_table_iter_init(&iterator, metadata);
     while (g_hash_table_iter_next(&iterator, &name, &value)) {
-        if (!is_header_name(name)) {
+        if (!s3_metadata_is_name(name)) {
             g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_NAME, "metadata name \"%.80s\" cannot be sent",
                         (char *)name);
             return FALSE;
@@ -185,7 +185,8 @@ s3_metadata_from_headers(GHashTable *headers)
     gpointer name, value;
     g_hash_table_iter_init(&iterator, headers);
     while (g_hash_table_iter_next(&iterator, &name, &value)) {
-        if (g_str_has_prefix(name, S3_METADATA_PREFIX) && strlen(name) > strlen(S3_METADATA_PREFIX))
+        if (g_str_has_prefix(name, S3_METADATA_PREFIX) &&
+            s3_metadata_is_name((char *)name + strlen(S3_METADATA_PREFIX)))
             g_hash_table_replace(metadata, g_strdup((char *)name + strlen(S3_METADATA_PREFIX)),
                                  s3_metadata_decode(value));
     }

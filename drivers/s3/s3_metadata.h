@@ -20,10 +20,14 @@ char *s3_metadata_encode(const char *text);
  * with bytes that are not UTF-8 replaced. Caller frees. */
 char *s3_metadata_decode(const char *value);
 
+/* A name of metadata that a header can have. */
+gboolean s3_metadata_is_name(const char *name);
+
 /* Appends "x-amz-meta-NAME: VALUE" for each. metadata may be NULL. Fails: TOO_LARGE over the
  * preset's limits,
  * BAD_NAME for a name that is no header name. */
 gboolean s3_metadata_append_headers(Metadata *metadata, const S3Preset *preset, GPtrArray *headers,
                                     GError **error);
-/* The metadata among a reply's headers (lower-case name → value). Caller frees. */
+/* The metadata among a reply's headers (lower-case name → value), without names that nobody can have sent.
+ * Caller frees. */
 Metadata *s3_metadata_from_headers(GHashTable *headers);
