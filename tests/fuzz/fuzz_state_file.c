@@ -54,12 +54,15 @@ read_state(const FuzzInput *input)
         fuzz_check_error(error);
 }
 
-/* Of a storage: UTF-8, because the configuration is. A place may be any path. */
+/* Of a storage: UTF-8 without control characters, as the configuration wants it. A place may be any path. */
 static char *
 take_name(FuzzInput *input)
 {
     g_autofree char *bytes = fuzz_take_text(input, '\n');
-    return g_utf8_make_valid(bytes, -1);
+    char *name = g_utf8_make_valid(bytes, -1);
+    for (char *c = name; *c; c++)
+        *c = g_ascii_iscntrl(*c) ? '_' : *c;
+    return name;
 }
 
 static void
