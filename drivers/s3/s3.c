@@ -62,7 +62,7 @@ s3_open(const char *driver_name, ConfigSection *section, GError **error)
     s3->credentials = s3_credential_store_new(&source);
     s3->learned = s3_learned_new(s3->options);
     g_autofree char *random = g_uuid_string_random();
-    s3->probe_key = g_strconcat(".storagefs-probe-", random, NULL);
+    s3->probe_key = g_strconcat(S3_PROBE_PREFIX, random, NULL);
     return &s3->base;
 }
 

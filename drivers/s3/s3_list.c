@@ -8,6 +8,11 @@
 
 #include <string.h>
 
+#define UUID_LENGTH 36
+#define NS_PER_S G_GINT64_CONSTANT(1000000000)
+/* No probe takes so long. */
+#define PROBE_MAXIMUM_S (15 * 60)
+
 /* 1000 entries of 1024 bytes, each as %XX, and as much again of metadata and markup. */
 #define MAX_PAGE_BYTES (16u << 20)
 /* Pages without an entry that still lead on: services skip deleted versions in that way. */
@@ -143,6 +148,21 @@ read_metadata(const XmlNode *contents, ListPage *page, ObjectInfo *out)
     }
 }
 
+/* A probe that runs is not the user's business, whichever instance runs it: another section, another mount.
+ * What a crash has left long ago is: it keeps the container from being deleted. */
+static gboolean
+is_running_probe(const Reading *reading, const ObjectInfo *info)
+{
+    if (!g_str_has_prefix(info->key, S3_PROBE_PREFIX))
+        return FALSE;
+    const char *random = info->key + strlen(S3_PROBE_PREFIX);
+    g_autofree char *uuid = g_strndup(random, UUID_LENGTH);
+    if (!g_uuid_string_is_valid(uuid) || (random[UUID_LENGTH] && strcmp(random + UUID_LENGTH, "-copy") != 0))
+        return FALSE;
+    gint64 age_s = s3_learned_get_time_s(reading->s3->learned) - info->mtime_ns / NS_PER_S;
+    return age_s < PROBE_MAXIMUM_S || g_str_has_prefix(info->key, reading->s3->probe_key);
+}
+
 static gboolean
 read_object(Reading *reading, const XmlNode *contents, GError **error)
 {
@@ -167,8 +187,7 @@ read_object(Reading *reading, const XmlNode *contents, GError **error)
         (void)http_parse_date(modified, &info.mtime_ns);
     if (reading->query->want_metadata && reading->s3->options->metadata_in_listings)
         read_metadata(contents, page, &info);
-    /* A probe that runs is not the user's business. */
-    if (!g_str_has_prefix(key, reading->s3->probe_key))
+    if (!is_running_probe(reading, &info))
         g_array_append_val(page->objects, info);
     raise_last(reading, key);
     return TRUE;

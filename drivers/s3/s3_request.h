@@ -23,8 +23,11 @@ typedef struct {
     HttpClient *http, *direct; /* direct: for the machine's own addresses */
     S3CredentialStore *credentials;
     S3Learned *learned;
-    char *probe_key; /* name of the probe's objects, unique to this instance; listings leave them out */
+    char *probe_key; /* S3_PROBE_PREFIX and a UUID: the probe's objects, unique to this instance */
 } S3;
+
+/* Before the UUID in the keys of every instance's probe; "-copy" may follow. */
+#define S3_PROBE_PREFIX ".storagefs-probe-"
 
 typedef struct {
     const char *method, *container, *key; /* container NULL: the service; key NULL: the container. Borrowed */

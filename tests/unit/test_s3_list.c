@@ -10,6 +10,8 @@
 #define KEY(name)                                                                                            \
     "<Contents><Key>" name "</Key><LastModified>2009-10-12T17:50:30.000Z</LastModified><ETag>&quot;e&quot;"  \
     "</ETag><Size>5</Size><StorageClass>STANDARD</StorageClass></Contents>"
+/* A printf format: changed at %s. */
+#define NEW(name) "<Contents><Key>" name "</Key><LastModified>%s</LastModified><Size>5</Size></Contents>"
 #define FOLDER(name) "<CommonPrefixes><Prefix>" name "</Prefix></CommonPrefixes>"
 #define MORE "<IsTruncated>true</IsTruncated>"
 #define TOKEN(text) MORE "<NextContinuationToken>" text "</NextContinuationToken>"
@@ -87,24 +89,39 @@ test_version_1(void)
     instance->driver->close(instance);
 }
 
-/* Our own probe's objects are left out, those of another instance are the user's to see. */
+#define UUID "0d8f1f5e-6a1b-4a7c-9d3e-1f2a3b4c5d6"
+
+/* A probe's objects are left out, whoever runs it; what one left behind is the user's to see, and so is what
+ * only begins as they do. */
 static void
-test_own_probe(void)
+test_probes(void)
 {
-    S3Reply replies[] = {{.status = "200 OK", .times = 1}, {0}};
+    S3Reply replies[] = {{.status = "200 OK", .times = 1}, {.status = "200 OK"}, {0}};
     g_autoptr(RawServer) server = s3_fixture_serve(replies);
     DriverInstance *instance = s3_fixture_open_at(server, "s3_other", "");
-    g_autofree char *body = g_strdup_printf(LIST(KEY(".storagefs-probe-") KEY("%s") KEY("%s-copy") KEY("a")),
-                                            ((S3 *)instance)->probe_key, ((S3 *)instance)->probe_key);
+    g_autoptr(GDateTime) date = g_date_time_new_now_utc();
+    g_autofree char *now = g_date_time_format(date, "%Y-%m-%dT%H:%M:%S.000Z");
+    const char *probe = ((S3 *)instance)->probe_key;
+    g_autofree char *others = g_strdup_printf(
+        NEW(S3_PROBE_PREFIX UUID "1") NEW(S3_PROBE_PREFIX UUID "1-copy") NEW(S3_PROBE_PREFIX UUID "1-cover")
+            KEY(S3_PROBE_PREFIX UUID "2") NEW(S3_PROBE_PREFIX "notes"),
+        now, now, now, now);
+    g_autofree char *body = g_strconcat("<ListBucketResult>", others, KEY("a"), "</ListBucketResult>", NULL);
+    g_autofree char *own = g_strdup_printf(LIST(KEY("%s") KEY("%s-copy")), probe, probe);
     replies[0].body = body;
+    replies[1].body = own;
     g_autoptr(GError) error = NULL;
-    g_auto(ListPage) page = {0};
+    g_auto(ListPage) page = {0}, second = {0};
     ListQuery query = {.prefix = ""};
     g_assert_true(list(instance, &query, &page, &error));
     g_assert_no_error(error);
-    g_assert_cmpuint(page.objects->len, ==, 2);
-    g_assert_cmpstr(get_object(&page, 0)->key, ==, ".storagefs-probe-");
-    g_assert_cmpstr(get_object(&page, 1)->key, ==, "a");
+    g_assert_cmpuint(page.objects->len, ==, 4);
+    g_assert_cmpstr(get_object(&page, 0)->key, ==, S3_PROBE_PREFIX UUID "1-cover");
+    g_assert_cmpstr(get_object(&page, 1)->key, ==, S3_PROBE_PREFIX UUID "2");
+    g_assert_cmpstr(get_object(&page, 2)->key, ==, S3_PROBE_PREFIX "notes");
+    g_assert_cmpstr(get_object(&page, 3)->key, ==, "a");
+    g_assert_true(list(instance, &query, &second, &error));
+    g_assert_cmpuint(second.objects->len, ==, 0);
     instance->driver->close(instance);
 }
 
@@ -278,7 +295,7 @@ main(int argc, char **argv)
     s3_fixture_isolate();
     g_test_add_func("/s3/list/version-2", test_version_2);
     g_test_add_func("/s3/list/version-1", test_version_1);
-    g_test_add_func("/s3/list/own-probe", test_own_probe);
+    g_test_add_func("/s3/list/probes", test_probes);
     g_test_add_func("/s3/list/encoding", test_encoding);
     g_test_add_func("/s3/list/minio-metadata", test_minio_metadata);
     g_test_add_func("/s3/list/lies", test_lies);
