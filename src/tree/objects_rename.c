@@ -242,6 +242,10 @@ move_open_once(ObjectsRename *rename, ObjectFile *file, GError **error)
         return FALSE;
     if (moved)
         return TRUE;
+    /* A copy of what is stored would be an older state than the one that was promised, at either name, for
+     * whoever mounts after a crash. */
+    if (object_file_is_waiting(file) && !object_file_publish(file, rename->call, error))
+        return FALSE;
     object_file_get_info(file, &info);
     if (!objects_rename_copy_version(rename, info.etag, info.size_bytes, &stored, error))
         return FALSE;
