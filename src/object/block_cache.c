@@ -12,7 +12,7 @@
 #define MAXIMUM_USED_BYTES (8 * (guint64)BLOCK_CACHE_BLOCK_BYTES)
 /* Small objects that came with their metadata, and nobody has read yet. */
 #define MAXIMUM_KEPT_BLOCKS 1024u
-#define MAXIMUM_KEPT_BYTES (4 * (guint64)BLOCK_CACHE_BLOCK_BYTES)
+#define MAXIMUM_KEPT_BYTES (8 * (guint64)BLOCK_CACHE_BLOCK_BYTES)
 #define MAXIMUM_SPARES 4u
 
 typedef enum { BLOCK_FETCHING, BLOCK_READY, BLOCK_FAILED } BlockState;
@@ -400,6 +400,13 @@ block_new_locked(BlockCache *cache, ObjectVersion *version, guint64 index, const
     return block;
 }
 
+static void
+trim_kept_locked(BlockCache *cache, gsize added_bytes)
+{
+    if (cache->kept.length > MAXIMUM_KEPT_BLOCKS || cache->kept_bytes > MAXIMUM_KEPT_BYTES)
+        evict_locked(cache, &cache->kept, added_bytes);
+}
+
 void
 block_cache_keep(BlockCache *cache, ObjectVersion *version, const void *data)
 {
@@ -414,8 +421,7 @@ block_cache_keep(BlockCache *cache, ObjectVersion *version, const void *data)
         set_queue_locked(block, &cache->kept);
         unref_locked(block);
     }
-    if (cache->kept.length > MAXIMUM_KEPT_BLOCKS || cache->kept_bytes > MAXIMUM_KEPT_BYTES)
-        evict_locked(cache, &cache->kept, length_bytes);
+    trim_kept_locked(cache, length_bytes);
     leave(cache);
 }
 
@@ -451,23 +457,47 @@ block_cache_claim(BlockCache *cache, ObjectVersion *version, guint64 index, cons
     return block;
 }
 
+/* Takes the claim. `queue`: where it lies from now on, NULL: where it does. */
+static void
+end_fetch(BlockCache *cache, Block *block, GQueue *queue, const GError *failure)
+{
+    lock_acquire(&cache->lock);
+    block->state = failure == NULL ? BLOCK_READY : BLOCK_FAILED;
+    if (failure != NULL) {
+        block->error = g_error_copy(failure);
+        unlist_locked(block);
+    } else if (queue != NULL && !block->begun) {
+        set_queue_locked(block, queue);
+    }
+    condition_wake_all(&block->done);
+    Call *own = g_steal_pointer(&block->call);
+    gsize length_bytes = block->length_bytes;
+    unref_locked(block);
+    if (queue == &cache->kept)
+        trim_kept_locked(cache, length_bytes);
+    leave(cache);
+    call_unref(own);
+}
+
+void *
+block_cache_get_buffer(Block *block)
+{
+    return block->data;
+}
+
+void
+block_cache_end(BlockCache *cache, Block *block, const GError *failure)
+{
+    end_fetch(cache, block, &cache->kept, failure);
+}
+
 gboolean
 block_cache_run(BlockCache *cache, Block *block, Call *call, GError **error)
 {
     g_autoptr(GError) local_error = NULL;
     gboolean ok = object_version_read(block->version, call, block->index * BLOCK_CACHE_BLOCK_BYTES,
                                       block->length_bytes, block->data, &local_error);
-    lock_acquire(&cache->lock);
-    block->state = ok ? BLOCK_READY : BLOCK_FAILED;
-    if (!ok) {
-        block->error = g_error_copy(local_error);
-        unlist_locked(block);
-    }
-    condition_wake_all(&block->done);
-    Call *own = g_steal_pointer(&block->call);
-    unref_locked(block);
-    leave(cache);
-    call_unref(own);
+    end_fetch(cache, block, NULL, local_error);
     if (!ok)
         g_propagate_error(error, g_steal_pointer(&local_error));
     return ok;

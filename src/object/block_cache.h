@@ -54,6 +54,11 @@ void block_cache_keep(BlockCache *cache, ObjectVersion *version, const void *dat
 /* Fetches a claimed block and wakes its waiters. Takes the claim. *error also when others get it.
  * Blocks: yes. Fails: as object_version_read(). */
 gboolean block_cache_run(BlockCache *cache, Block *block, Call *call, GError **error);
+/* The same for who fetches in another way: where the claimed block's bytes go, and the end. failure NULL:
+ * they are there, and the block is kept as by block_cache_keep(); else borrowed, for those who wait
+ * (CANCELLED: they look again). Takes the claim. */
+void *block_cache_get_buffer(Block *block);
+void block_cache_end(BlockCache *cache, Block *block, const GError *failure);
 /* Waits until the block is not being fetched. FALSE with the error of the fetch (CANCELLED of another
  * reader's fetch counts as TRUE: look again), or when the call ended. Blocks: yes. */
 gboolean block_cache_wait(BlockCache *cache, ObjectVersion *version, guint64 index, Call *call,

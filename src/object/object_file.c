@@ -349,6 +349,12 @@ object_file_of_handle(FileHandle *handle)
     return object_handle_get_file(handle);
 }
 
+gboolean
+object_file_was_read(FileHandle *handle)
+{
+    return object_handle_was_read(handle);
+}
+
 void
 object_file_add_handle(ObjectFile *file)
 {

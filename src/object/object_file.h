@@ -63,6 +63,8 @@ FileHandle *object_file_open(ObjectFile *file, int flags);
 guint object_file_get_handle_count(ObjectFile *file);
 /* The file behind a handle that object_file_open() made; borrowed. */
 ObjectFile *object_file_of_handle(FileHandle *handle);
+/* Stored bytes were read through it. */
+gboolean object_file_was_read(FileHandle *handle);
 
 /* No I/O. */
 void object_file_get_attributes(ObjectFile *file, FileAttributes *out);

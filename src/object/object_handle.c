@@ -38,6 +38,12 @@ object_handle_get_file(FileHandle *handle)
     return of(handle)->file;
 }
 
+gboolean
+object_handle_was_read(FileHandle *handle)
+{
+    return read_ahead_was_used(of(handle)->ahead);
+}
+
 static gboolean
 may_write(const FileHandle *handle)
 {

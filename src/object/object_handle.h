@@ -6,3 +6,4 @@
 /* Takes its own reference of file. Never blocks. */
 FileHandle *object_handle_new(ObjectFile *file, int flags);
 ObjectFile *object_handle_get_file(FileHandle *handle); /* borrowed */
+gboolean object_handle_was_read(FileHandle *handle);

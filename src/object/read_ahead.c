@@ -317,3 +317,12 @@ read_ahead_read_ready(ReadAhead *ahead, ObjectVersion *version, guint64 offset, 
     note(ahead, version, offset, length_bytes, FALSE);
     return TRUE;
 }
+
+gboolean
+read_ahead_was_used(ReadAhead *ahead)
+{
+    lock_acquire(&ahead->lock);
+    gboolean used = ahead->version != NULL;
+    lock_release(&ahead->lock);
+    return used;
+}

@@ -28,3 +28,5 @@ gboolean read_ahead_read(ReadAhead *ahead, Call *call, ObjectVersion *version, g
 /* The same when the bytes are here; FALSE (vector untouched) when not. */
 gboolean read_ahead_read_ready(ReadAhead *ahead, ObjectVersion *version, guint64 offset, gsize length_bytes,
                                ReadVector *out);
+/* Either of them was called. */
+gboolean read_ahead_was_used(ReadAhead *ahead);

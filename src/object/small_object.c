@@ -61,6 +61,50 @@ small_object_stat(ObjectStore *store, Call *call, Storage *storage, const char *
     return ok;
 }
 
+/* Into the claimed block. Another version than was expected is kept as what it is, and those who wait for the
+ * old one find out by themselves. */
+static gboolean
+fill(ObjectStore *store, Call *call, ObjectVersion *version, Block *block, const ObjectVersionPlace *place,
+     ObjectInfo *out)
+{
+    Storage *storage = object_version_get_storage(version);
+    gsize size_bytes = (gsize)object_version_get_size(version), got = 0;
+    g_auto(ObjectInfo) info = {0};
+    g_autoptr(GError) failure = NULL;
+    void *data = block_cache_get_buffer(block);
+    gboolean ok = storage_read_object(storage, call, place->container, place->key, 0, size_bytes, NULL, data,
+                                      &got, &info, &failure);
+    gboolean whole = ok && got > 0 && info.size_bytes == got && info.etag != NULL;
+    gboolean expected = whole && got == size_bytes && g_str_equal(info.etag, place->etag);
+    if (expected)
+        object_version_offer(version, 0, size_bytes, data);
+    else if (whole)
+        keep(store, storage, place->container, place->key, &info, data);
+    if (ok && !expected)
+        g_set_error(&failure, STORAGEFS_ERROR, ERROR_CANCELLED, "%s/%s: is another version", place->container,
+                    place->key);
+    block_cache_end(store->blocks, block, failure);
+    if (!ok || info.metadata == NULL)
+        return FALSE;
+    *out = info;
+    info = (ObjectInfo){0};
+    return TRUE;
+}
+
+gboolean
+small_object_fetch_ahead(ObjectStore *store, Call *call, Storage *storage, const char *container,
+                         const char *key, const char *etag, gsize size_bytes, ObjectInfo *out)
+{
+    g_assert(size_bytes > 0 && size_bytes <= SMALL_OBJECT_MAX_BYTES);
+    gboolean full = FALSE;
+    g_auto(ObjectVersionPlace) place = {g_strdup(container), g_strdup(key), g_strdup(etag), 0};
+    g_autoptr(ObjectVersion) version =
+        object_version_get(store->versions, storage, container, key, etag, size_bytes);
+    const BlockOwner owner = {call, NULL};
+    Block *block = block_cache_claim(store->blocks, version, 0, &owner, &full);
+    return block != NULL && fill(store, call, version, block, &place, out);
+}
+
 gboolean
 small_object_is_on_disk(ObjectStore *store, Storage *storage, const char *container, const char *key,
                         const char *etag, gsize size_bytes)

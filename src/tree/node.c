@@ -50,6 +50,9 @@ free_folder(FolderState *folder)
     g_clear_pointer(&folder->lingering, g_hash_table_unref);
     g_clear_pointer(&folder->absent, g_hash_table_unref);
     listing_chain_forget(&folder->listings);
+    if (folder->order != NULL)
+        g_free(folder->order->head);
+    g_free(folder->order);
     g_free(folder);
 }
 

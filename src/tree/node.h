@@ -21,6 +21,17 @@ enum {
     NODE_DELETING = 8  /* it lingers, and a thread is deleting its object */
 };
 
+/* How the small files of a directory are opened for reading; see objects_order.c. */
+typedef struct {
+    char *head;      /* the name opened farthest on in the listing's order; NULL: none */
+    guint run, span; /* files opened about in this order, and how many lie there */
+    guint ahead;     /* entries behind head that were asked for */
+    guint unread;    /* files fetched in this run and not opened yet */
+    guint wasted;    /* of earlier ones; paid back by those that are opened */
+    guint slowness;  /* grows while what was fetched is old when it is opened */
+    guint serial;    /* of the run: what waits for another one is not fetched any more */
+} ReadOrder;
+
 /* What only directories have. */
 typedef struct {
     Tree *tree;         /* of NODE_ROOT */
@@ -35,6 +46,7 @@ typedef struct {
     guint8 reads_seen;     /* files opened for reading, lately */
     guint8 looks_unread;   /* looks since the last of them */
     guint8 ahead_depth;    /* LookDepth of what is asked for ahead, see objects_ahead.c */
+    ReadOrder *order;      /* NULL: no file was opened for reading */
     gint64 last_look_us;   /* when a name here last needed a fresh look */
     GHashTable *absent;    /* name → gint64 *: when it was found not to be there; NULL none */
     GHashTable *lingering; /* name → Node: unlinked, still open, its object not deleted yet; NULL none */

@@ -1,7 +1,8 @@
 /* Containers and folders of object services, and what lies in them: what is known and how to ask, listings,
  * open objects, changes. Reading order: objects_look.c, objects_ask.c, objects_fetch.c, objects_pages.c,
- * objects_ahead.c, objects_entry.c, objects_attributes.c, objects_open.c, objects_change.c, objects_folder.c,
- * objects_rename*.c, objects_move.c, objects_journal.c, objects_xattr.c; objects.c is the table.
+ * objects_ahead.c, objects_entry.c, objects_attributes.c, objects_open.c, objects_order.c, objects_change.c,
+ * objects_folder.c, objects_rename*.c, objects_move.c, objects_journal.c, objects_xattr.c; objects.c is the
+ * table.
  */
 #pragma once
 
@@ -42,6 +43,8 @@ typedef struct {
     gboolean metadata; /* by HEAD; FALSE: by listings of one key */
     gsize whole_bytes; /* not 0: the object by a GET of so many bytes, see small_object.h */
 } ObjectsAsk;
+/* Of a file nobody has open. A listed smaller one may be a symlink, so it costs a request anyway. */
+#define OBJECTS_GUESS_MAX_BYTES (64u << 10)
 ObjectsAsk objects_choose_ask(Node *directory, const Node *node, const EntryFacts *listed, LookDepth depth);
 /* The same, for a GET of the whole where a HEAD will do: the disk cache has the listed version. */
 ObjectsAsk objects_ask_less(Tree *tree, const NodePlace *place, const EntryFacts *facts, ObjectsAsk ask);
@@ -59,6 +62,10 @@ typedef struct {
 typedef enum { HINT_NONE, HINT_OBJECT, HINT_FOLDER, HINT_LISTED_FOLDER } ObjectsHint;
 gboolean objects_fetch(Tree *tree, Call *call, const NodePlace *place, ObjectsHint hint, ObjectsAsk ask,
                        ObjectsFetched *out, GError **error);
+/* Takes over what the store told about the object at `place`; info is empty then. FALSE: that is no name
+ * here.
+ */
+gboolean objects_fetched_take(Tree *tree, const NodePlace *place, ObjectInfo *info, ObjectsFetched *out);
 void objects_fetched_clear(ObjectsFetched *fetched);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ObjectsFetched, objects_fetched_clear)
 /* Up to `limit` keys below a prefix, all levels. */
@@ -83,6 +90,12 @@ void objects_ahead_note_locked(Tree *tree, Node *directory, Listing *listing, co
                                LookDepth depth) REQUIRES(tree->lock);
 /* The same for a name whose metadata was known: keeps the window ahead of the reader. */
 void objects_ahead_hit_locked(Tree *tree, Node *directory, const char *name) REQUIRES(tree->lock);
+
+/* objects_order.c. A file was opened for reading: when files are opened in the order of their listing, the
+ * next small ones are fetched ahead. */
+void objects_order_note_open_locked(Tree *tree, Node *node) REQUIRES(tree->lock);
+/* One was closed without having been read. With the tree's lock held. */
+void objects_order_note_unread_locked(Node *directory);
 
 /* objects_open.c */
 gboolean objects_open_ready(Tree *tree, Node *node, int flags, FileHandle **out_handle,

@@ -7,6 +7,8 @@
 #define MAXIMUM_WINDOW 64u
 /* Entries that may be skipped without breaking the order (known ones are never asked for). */
 #define MAXIMUM_GAP 64
+/* The same where files are read: whole ones are fetched then, which is worse to do for nothing. */
+#define MAXIMUM_GAP_OF_READS 4
 
 typedef struct {
     Tree *tree;
@@ -73,8 +75,8 @@ start_locked(Tree *tree, Node *directory, Listing *listing, guint index, LookDep
         return;
     ObjectsAsk ask = objects_choose_ask(directory, NULL, facts, depth);
     /* Its reader takes what is there first: asked for its attributes alone it would cost a second request. */
-    if (ask.whole_bytes == 0 && directory->folder->reads_seen > 0 && entry_facts_is_ambiguous(facts) &&
-        facts->size_bytes > 0)
+    if (ask.whole_bytes == 0 && directory->folder->reads_seen > 0 && facts->kind == NODE_FILE &&
+        facts->size_bytes > 0 && facts->size_bytes <= OBJECTS_GUESS_MAX_BYTES)
         return;
     g_autofree Ahead *ahead = g_new0(Ahead, 1);
     if (!node_place_init(&ahead->place, directory, name, NULL) || !tree_core_begin_task_locked(tree)) {
@@ -101,7 +103,8 @@ objects_ahead_note_locked(Tree *tree, Node *directory, Listing *listing, const c
     if (index < 0)
         return;
     gint64 step = index - (gint64)listing->last_stat;
-    gboolean in_order = step > 0 && step <= MAXIMUM_GAP;
+    gboolean reads = directory->folder->reads_seen > 0;
+    gboolean in_order = step > 0 && step <= (reads ? MAXIMUM_GAP_OF_READS : MAXIMUM_GAP);
     listing->stat_run = in_order ? MIN(listing->stat_run + 1, 8) : 0;
     listing->last_stat = (guint)index;
     if (!in_order || !storage_get_settings(node_get_storage(directory))->exact_attributes)

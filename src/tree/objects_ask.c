@@ -5,8 +5,6 @@
 #include "src/object/small_object.h"
 #include "src/tree/objects.h"
 
-/* Of a file nobody has open. A listed smaller one may be a symlink, so it costs a request anyway. */
-#define MAXIMUM_GUESSED_BYTES (64u << 10)
 #define FIRST_UNREAD 4u
 #define MAXIMUM_UNREAD 64u
 #define MAXIMUM_READS_SEEN (MAXIMUM_UNREAD / 4)
@@ -27,7 +25,7 @@ is_worth_guessing(FolderState *folder, const EntryFacts *listed, LookDepth depth
         return FALSE;
     if (!entry_facts_is_ambiguous(listed) &&
         (depth == LOOK_KIND || folder->reads_seen < READS_BEFORE_GUESSING ||
-         listed->size_bytes > MAXIMUM_GUESSED_BYTES))
+         listed->size_bytes > OBJECTS_GUESS_MAX_BYTES))
         return FALSE;
     return may_guess(folder);
 }

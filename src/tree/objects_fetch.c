@@ -143,8 +143,8 @@ ask_folder(gpointer data)
     question->ok = take_marker(question, &first);
 }
 
-static gboolean
-take_object(Tree *tree, const NodePlace *place, ObjectInfo *info, ObjectsFetched *out)
+gboolean
+objects_fetched_take(Tree *tree, const NodePlace *place, ObjectInfo *info, ObjectsFetched *out)
 {
     if (info->key == NULL)
         return FALSE;
@@ -181,7 +181,7 @@ fetch_beside(Tree *tree, Call *call, const NodePlace *place, ObjectsAsk ask, Obj
         if (below.key == NULL)
             return TRUE;
     }
-    take_object(tree, place, &info, out);
+    objects_fetched_take(tree, place, &info, out);
     return TRUE;
 }
 
@@ -215,7 +215,7 @@ fetch_in_order(Tree *tree, Call *call, const NodePlace *place, FolderQuestion *q
         } else if (place->key != NULL) {
             if (!ask_object(tree, place, call, question->ask, &info, error))
                 return FALSE;
-            take_object(tree, place, &info, out);
+            objects_fetched_take(tree, place, &info, out);
         }
     }
     return TRUE;
@@ -235,7 +235,7 @@ fetch_both(Tree *tree, Call *call, const NodePlace *place, FolderQuestion *quest
         g_clear_error(&question->error);
         return FALSE;
     }
-    take_object(tree, place, &info, out);
+    objects_fetched_take(tree, place, &info, out);
     return take_folder(question, out, error);
 }
 
@@ -255,7 +255,7 @@ objects_fetch(Tree *tree, Call *call, const NodePlace *place, ObjectsHint hint, 
         g_auto(ObjectInfo) info = {0};
         ok = ask_object(tree, place, call, ask, &info, error);
         if (ok)
-            take_object(tree, place, &info, out);
+            objects_fetched_take(tree, place, &info, out);
     } else if (hint == HINT_NONE && place->key != NULL) {
         ok = fetch_both(tree, call, place, &question, out, error);
     } else {

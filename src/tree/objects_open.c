@@ -108,8 +108,10 @@ open_file_locked(Tree *tree, Node *node, int flags, FileHandle **out_handle, gbo
         entry_facts_to_attributes(&node->facts, &attributes);
         make_file_locked(tree, node, &place, &version, &attributes, FALSE);
     }
-    if (!wants_write(flags))
+    if (!wants_write(flags)) {
         objects_ask_note_read(node->parent);
+        objects_order_note_open_locked(tree, node);
+    }
     *out_handle = object_file_open(node->file, flags);
     *out_keep_cache = (node->flags & NODE_PAGES) != 0;
     node->flags |= NODE_PAGES;
@@ -322,9 +324,22 @@ objects_settle(Tree *tree, Call *call, Node *node)
     tree_node_unref(tree, node);
 }
 
+/* Who opens without reading, or reads what the kernel has, needs nothing ahead. */
+static void
+note_release(Tree *tree, Node *node, FileHandle *handle)
+{
+    if (wants_write(handle->flags) || object_file_was_read(handle))
+        return;
+    lock_acquire(&tree->lock);
+    if (!(node->flags & NODE_DETACHED))
+        objects_order_note_unread_locked(node->parent);
+    lock_release(&tree->lock);
+}
+
 void
 objects_release(Tree *tree, Call *call, Node *node, FileHandle *handle)
 {
+    note_release(tree, node, handle);
     handle->operations->close(handle, call);
     objects_settle(tree, call, node);
     tree_core_flush(tree);

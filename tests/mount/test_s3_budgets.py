@@ -122,6 +122,42 @@ def test_many_small_listed_files_are_one_get_each(case):
     assert case.counts() == {"GetObject": 40}
 
 
+@pytest.fixture(params=["exact", "listing"])
+def small_files(request, s3_case, ceph):
+    """A mount with sixty listed files, and what is in them."""
+    case = s3_case(ceph, {"freshness": LONG}, attributes=request.param)
+    contents = {f"name-{number:02}": random_bytes(5000 + number, number) for number in range(60)}
+    for key, content in contents.items():
+        case.put(key, content)
+    case.settled()
+    return case, contents
+
+
+def test_files_opened_in_order_are_one_get_each(small_files):
+    """They are fetched ahead; tests/unit/test_tree_order.c shows that."""
+    case, contents = small_files
+    for key in sorted(contents):
+        assert (case.path / key).read_bytes() == contents[key]
+    assert case.counts() == {"GetObject": 60}
+    assert case.proxy.bytes_received() == sum(len(content) for content in contents.values())
+
+
+def test_files_opened_by_many_threads_are_one_get_each(small_files):
+    case, contents = small_files
+    with ThreadPoolExecutor(8) as threads:
+        for key, content in zip(sorted(contents), threads.map(lambda key: (case.path / key).read_bytes(), sorted(contents))):
+            assert content == contents[key]
+    assert case.counts() == {"GetObject": 60}
+
+
+def test_files_opened_in_another_order_fetch_no_other(small_files):
+    case, contents = small_files
+    for number in range(20):
+        key = f"name-{number * 23 % 60:02}"
+        assert (case.path / key).read_bytes() == contents[key]
+    assert case.counts() == {"GetObject": 20}
+
+
 def test_a_small_listed_symlink_is_one_request(case):
     case.put("link", b"target", Metadata={"mode": "41471"})
     case.settled()
