@@ -160,6 +160,9 @@ gboolean objects_remove_directory(Tree *tree, Call *call, Node *parent, const ch
 gboolean objects_keep_folder(Tree *tree, Call *call, Node *folder, const char *key, GError **error);
 /* The same for the folder that the Node lies in. */
 gboolean objects_keep_parent(Tree *tree, Call *call, Node *node, const char *key, GError **error);
+/* Before the name is made: nothing has it, as far as is known (asks when too little is), and what lingers
+ * there is ended. Fails: EXISTS. */
+gboolean objects_check_absent(Tree *tree, Call *call, Node *parent, const char *name, GError **error);
 /* Fails: NOT_EMPTY. */
 gboolean objects_check_empty(Tree *tree, Call *call, Node *folder, GError **error);
 gboolean objects_write_marker(Tree *tree, Call *call, const NodePlace *place,

@@ -412,7 +412,7 @@ objects_make_symlink(Tree *tree, Call *call, Node *parent, const char *name, con
     gboolean ok = node_place_init(&place, parent, name, error);
     lock_release(&tree->lock);
     if (!ok || !check_symlink(&place, target, error) ||
-        !objects_finish_lingering_name(tree, call, parent, name, error) ||
+        !objects_check_absent(tree, call, parent, name, error) ||
         !write_symlink(call, &place, target, &attributes, &stored, error))
         return FALSE;
     g_auto(EntryFacts) facts = {.kind = NODE_SYMLINK, .flags = FACT_EXACT, .known_at_us = tree_core_now()};

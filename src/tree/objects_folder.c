@@ -45,8 +45,8 @@ check_place(Node *parent, const NodePlace *place, const char *name, GError **err
     return storage_check_key(place->storage, place->prefix, error);
 }
 
-static gboolean
-check_absent(Tree *tree, Call *call, Node *parent, const char *name, GError **error)
+gboolean
+objects_check_absent(Tree *tree, Call *call, Node *parent, const char *name, GError **error)
 {
     Node *node = NULL;
     if (!objects_look(tree, call, parent, name, LOOK_KIND, &node, error))
@@ -71,7 +71,8 @@ objects_make_directory(Tree *tree, Call *call, Node *parent, const char *name, m
     lock_acquire(&tree->lock);
     gboolean ok = node_place_init(&place, parent, name, error);
     lock_release(&tree->lock);
-    if (!ok || !check_place(parent, &place, name, error) || !check_absent(tree, call, parent, name, error) ||
+    if (!ok || !check_place(parent, &place, name, error) ||
+        !objects_check_absent(tree, call, parent, name, error) ||
         !objects_write_marker(tree, call, &place, &attributes, NULL, TRUE, &stored, error))
         return FALSE;
     g_auto(EntryFacts) facts = {.kind = NODE_FOLDER,
