@@ -16,7 +16,7 @@ set_open_flags(struct fuse_file_info *info, gboolean keep_cache)
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 15)
     info->parallel_direct_writes = 1;
 #endif
-    info->noflush = (info->flags & O_ACCMODE) == O_RDONLY;
+    info->noflush = (info->flags & (O_ACCMODE | O_CREAT | O_TRUNC)) == O_RDONLY;
 }
 
 static void

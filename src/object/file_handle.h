@@ -60,7 +60,7 @@ typedef struct {
 struct FileHandle {
     const FileHandleOperations *operations;
     Storage *storage; /* a reference; its lanes run the blocking operations */
-    int flags;        /* open(2)'s */
+    int flags;        /* open(2)'s; O_CREAT: it made the file, O_TRUNC: it cut it, so that its close tells */
     int fd;           /* >= 0: the file itself, for in-place reads and writes; else -1 */
 };
 

@@ -58,7 +58,7 @@ gboolean object_file_is_in_use(ObjectFile *file);
 gboolean object_file_is_waiting(ObjectFile *file);
 void object_file_end_release(ObjectFile *file);
 
-/* A new handle; flags are open(2)'s (O_TRUNC has been done by the caller). Never blocks. */
+/* A new handle; flags are FileHandle.flags (what they ask for has been done by the caller). Never blocks. */
 FileHandle *object_file_open(ObjectFile *file, int flags);
 guint object_file_get_handle_count(ObjectFile *file);
 /* The file behind a handle that object_file_open() made; borrowed. */

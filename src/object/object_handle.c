@@ -238,7 +238,8 @@ static gboolean
 handle_flush(FileHandle *handle, Call *call, gboolean last_descriptor, GError **error)
 {
     ObjectFile *file = of(handle)->file;
-    if (!may_write(handle) || (!last_descriptor && may_wait(file)))
+    gboolean made_or_cut = (handle->flags & (O_CREAT | O_TRUNC)) != 0;
+    if ((!may_write(handle) && !made_or_cut) || (!last_descriptor && may_wait(file)))
         return TRUE;
     return object_file_sync(file, call, error);
 }

@@ -173,9 +173,11 @@ objects_open(Tree *tree, Call *call, Node *node, int flags, FileHandle **out_han
     lock_acquire(&tree->lock);
     gboolean ok = open_file_locked(tree, node, flags & ~O_TRUNC, &handle, out_keep_cache, error);
     lock_release(&tree->lock);
-    if (ok && flags & O_TRUNC && !handle->operations->truncate(handle, call, 0, error)) {
-        objects_release(tree, call, node, handle);
-        ok = FALSE;
+    if (ok && flags & O_TRUNC) {
+        handle->flags |= O_TRUNC;
+        ok = handle->operations->truncate(handle, call, 0, error);
+        if (!ok)
+            objects_release(tree, call, node, handle);
     }
     if (ok)
         *out_handle = handle;
@@ -205,7 +207,7 @@ make_new_locked(Tree *tree, Node *parent, const char *name, int flags, const Fil
     node->facts.known_at_us = tree_core_now();
     node->flags |= NODE_PAGES;
     ObjectFile *file = make_file_locked(tree, node, &place, NULL, made, (flags & O_EXCL) != 0);
-    *out_handle = object_file_open(file, flags & ~(O_CREAT | O_EXCL | O_TRUNC));
+    *out_handle = object_file_open(file, (flags & ~(O_EXCL | O_TRUNC)) | O_CREAT);
     parent->facts.mtime_ns = made->mtime_ns;
     objects_appeared_locked(tree, node);
     tree_core_fill_entry_locked(tree, node, out);

@@ -328,6 +328,27 @@ test_rename_into_itself(TreeFixture *fixture, gconstpointer keys)
     tree_fixture_forget(fixture, from);
 }
 
+/* Neither what is not stored yet nor a folder can be seen by the service's If-None-Match. */
+static void
+test_symlink_replaces_nothing(TreeFixture *fixture, gconstpointer keys)
+{
+    static const char *const NAMES[] = {"new", "folder"};
+    Node *node = NULL;
+    FileHandle *handle =
+        tree_fixture_open_file(fixture, fixture->container, "new", O_WRONLY | O_CREAT, &node);
+    tree_fixture_forget(fixture, tree_fixture_mkdir(fixture, fixture->container, "folder"));
+    for (guint i = 0; i < G_N_ELEMENTS(NAMES); i++) {
+        GError *error = NULL;
+        TreeEntry entry = {0};
+        gboolean ok = tree_make_symlink(fixture->tree, NULL, fixture->container, NAMES[i], "target", 7, 8,
+                                        &entry, &error);
+        tree_fixture_assert_code(ok, error, ERROR_EXISTS);
+    }
+    tree_fixture_close_file(fixture, node, handle);
+    tree_fixture_assert_stored(fixture, "new", "");
+    tree_fixture_assert_list(fixture, fixture->container, "folder new");
+}
+
 static void
 test_symlink(TreeFixture *fixture, gconstpointer keys)
 {
@@ -564,6 +585,8 @@ main(int argc, char *argv[])
     tree_fixture_add("/tree/change/rename-folder-interrupted", test_rename_folder_interrupted, FOLDERS);
     tree_fixture_add("/tree/change/rename-into-itself", test_rename_into_itself, FOLDERS);
     tree_fixture_add("/tree/change/symlink", test_symlink, COUNTED);
+    tree_fixture_add("/tree/change/symlink-replaces-nothing", test_symlink_replaces_nothing,
+                     "folders = yes\n");
     tree_fixture_add("/tree/change/attributes-closed", test_attributes_closed, COUNTED);
     tree_fixture_add("/tree/change/attributes-open", test_attributes_open, COUNTED);
     tree_fixture_add("/tree/change/attributes-folder", test_attributes_folder, FOLDERS);

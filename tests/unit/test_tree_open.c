@@ -334,6 +334,27 @@ test_learns_metadata(TreeFixture *fixture, gconstpointer keys)
     g_assert_cmpstr(g_hash_table_lookup(info.metadata, "mode"), ==, "33216");
 }
 
+/* `flock FILE`, `open(O_RDONLY | O_TRUNC)`: who cannot write made or cut it all the same, and is told. */
+static void
+test_reader_that_makes_or_cuts(TreeFixture *fixture, gconstpointer keys)
+{
+    static const int FLAGS[] = {O_RDONLY | O_CREAT, O_RDONLY | O_TRUNC};
+    for (guint i = 0; i < G_N_ELEMENTS(FLAGS); i++) {
+        GError *error = NULL;
+        Node *node = NULL;
+        const MemoryFault fault = {
+            .operation = MEMORY_WRITE_OBJECT, .times = 1, .fails = TRUE, .code = ERROR_DENIED};
+        FileHandle *handle = tree_fixture_open_file(fixture, fixture->container, "file", FLAGS[i], &node);
+        memory_fault_add(fixture->memory, &fault);
+        gboolean ok = handle->operations->flush(handle, NULL, TRUE, &error);
+        tree_fixture_assert_code(ok, error, ERROR_DENIED);
+        memory_fault_clear(fixture->memory);
+        tree_fixture_close_file(fixture, node, handle);
+        tree_fixture_assert_stored(fixture, "file", "");
+        tree_fixture_write(fixture, fixture->container, "file", "text");
+    }
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -360,6 +381,7 @@ main(int argc, char *argv[])
                      COUNTED "conditional_delete = no\n");
     tree_fixture_add("/tree/open/bad-names", test_bad_names, NULL);
     tree_fixture_add("/tree/open/names-that-are-too-long", test_names_that_are_too_long, "folders = yes\n");
+    tree_fixture_add("/tree/open/reader-that-makes-or-cuts", test_reader_that_makes_or_cuts, NULL);
     tree_fixture_add("/tree/open/learns-metadata", test_learns_metadata, NULL);
     return g_test_run();
 }
