@@ -163,9 +163,8 @@ do_flush(ModelThread *thread, const ModelOperation *op, ModelSlot *slot)
         return;
     g_autoptr(Call) call = tree_new_call(thread->world->tree, slot->node);
     const FileHandleOperations *operations = slot->handle->operations;
-    gboolean ok = op->kind == OP_FLUSH
-                      ? operations->flush(slot->handle, call, op->seed % 2 == 0, &error)
-                      : operations->sync(slot->handle, call, op->seed % 2 == 0, &error);
+    gboolean ok = op->kind == OP_FLUSH ? operations->flush(slot->handle, call, op->seed % 2 == 0, &error)
+                                       : operations->sync(slot->handle, call, op->seed % 2 == 0, &error);
     model_judge(thread, ok, error, MODEL_OK);
 }
 

@@ -66,7 +66,7 @@ is_touched(ModelBefore *before, const char *path)
 
 /* The service is well again: what was not stored can be. Only who has lost a race in doubt is told so. */
 static void
-close_all(ModelThread *thread, ModelBefore *before)
+close_all(ModelThread *thread)
 {
     for (guint i = 0; i < MODEL_SLOTS; i++) {
         ModelSlot *slot = &thread->slots[i];
@@ -74,11 +74,9 @@ close_all(ModelThread *thread, ModelBefore *before)
         if (slot->file == NULL)
             continue;
         g_autoptr(Call) call = tree_new_call(thread->world->tree, slot->node);
-        if (!slot->handle->operations->flush(slot->handle, call, TRUE, &error)) {
-            if (!error_is(error, ERROR_CHANGED) && !error_is(error, ERROR_EXISTS))
-                model_differ(thread, "slot %u: the next flush fails: %s", i, error->message);
-            thread->world->parked++;
-        }
+        if (!slot->handle->operations->flush(slot->handle, call, TRUE, &error) &&
+            !error_is(error, ERROR_CHANGED) && !error_is(error, ERROR_EXISTS))
+            model_differ(thread, "slot %u: the next flush fails: %s", i, error->message);
         tree_release(thread->world->tree, call, slot->node, slot->handle);
         model_forget(thread, slot->node);
         model_file_unref(slot->file);
@@ -96,15 +94,15 @@ static gboolean
 equal(GHashTable *left, GHashTable *right, const char *key)
 {
     GBytes *one = g_hash_table_lookup(left, key), *two = g_hash_table_lookup(right, key);
-    return one == two || (one != NULL && two != NULL &&
-                          (g_str_has_suffix(key, "/") || g_bytes_equal(one, two)));
+    return one == two ||
+           (one != NULL && two != NULL && (g_str_has_suffix(key, "/") || g_bytes_equal(one, two)));
 }
 
 static void
 check_key(Comparison *c, const char *key)
 {
-    gboolean escaped = g_str_equal(key + strlen(c->thread->prefix), "a/b") &&
-                       !c->thread->world->variant->scope.folders;
+    gboolean escaped =
+        g_str_equal(key + strlen(c->thread->prefix), "a/b") && !c->thread->world->variant->scope.folders;
     g_autofree char *path = g_strdup(escaped ? "a%2Fb" : key + strlen(c->thread->prefix));
     if (path[0] == '\0')
         return;
@@ -210,11 +208,13 @@ model_check_failure(ModelThread *thread, ModelBefore *before, const ModelOperati
 {
     gboolean folders = thread->world->variant->scope.folders;
     thread->may_fail = FALSE;
+    /* Who closed without asking again has its bytes in the recovery directory; a journal stores them yet. */
+    thread->world->may_park = !thread->world->variant->scope.journal;
     if (thread->failed_code != thread->allowed_code && thread->failed_code != ERROR_CHANGED &&
         thread->failed_code != ERROR_EXISTS)
         model_differ(thread, "reports %s for %s", error_code_name(thread->failed_code),
                      error_code_name(thread->allowed_code));
-    close_all(thread, before);
+    close_all(thread);
     if (!model_differs(thread) && !model_world_settle(thread->world))
         model_differ(thread, "uploads do not end");
     g_autoptr(GHashTable) was = model_state_dump(&before->model, thread->prefix, folders);

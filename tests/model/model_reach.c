@@ -44,8 +44,8 @@ model_reach_parent(ModelThread *thread, const char *path, Node **out_parent, cha
         rest = slash + 1;
     }
     *out_parent = at;
-    *out_name = thread->world->variant->scope.folders ? g_strdup(rest)
-                                                      : g_strconcat(thread->prefix, rest, NULL);
+    *out_name =
+        thread->world->variant->scope.folders ? g_strdup(rest) : g_strconcat(thread->prefix, rest, NULL);
     return REACH_OK;
 }
 

@@ -237,8 +237,7 @@ report(const ModelRun *run, guint32 seed, GArray *operations, const char *differ
     g_printerr("%s, seed %u: %s\nthe shortest sequence found has %u operations:\n", run->variant->name, seed,
                difference, operations->len);
     for (guint i = 0; i < operations->len; i++) {
-        g_autofree char *text =
-            model_operation_describe(&g_array_index(operations, ModelOperation, i));
+        g_autofree char *text = model_operation_describe(&g_array_index(operations, ModelOperation, i));
         g_printerr("  %s\n", text);
     }
     g_test_fail_printf("%s, seed %u: %s", run->variant->name, seed, difference);
@@ -262,11 +261,19 @@ model_run_one(const ModelRun *run, ModelTry try, gconstpointer data, guint32 see
     return ok;
 }
 
+static guint shares = 1;
+
+void
+model_run_share(guint calls)
+{
+    shares = calls;
+}
+
 void
 model_run_seeds(const ModelRun *run, ModelTry try, gconstpointer data, guint32 first, guint seeds)
 {
     const char *seed = g_getenv("STORAGEFS_MODEL_SEED"), *seconds = g_getenv("STORAGEFS_MODEL_SECONDS");
-    gint64 end_us = g_get_monotonic_time() + (seconds != NULL ? atoll(seconds) * G_USEC_PER_SEC : 0);
+    gint64 end_us = g_get_monotonic_time() + (seconds != NULL ? atoll(seconds) * G_USEC_PER_SEC / shares : 0);
     if (seed != NULL) {
         first = (guint32)strtoul(seed, NULL, 10);
         seeds = 1;

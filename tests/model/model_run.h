@@ -1,7 +1,7 @@
 /* Runs sequences, and makes one that fails short.
  *
  *     STORAGEFS_MODEL_SEED=7       this seed only
- *     STORAGEFS_MODEL_SECONDS=60   for so long, with one seed after the other from the first on
+ *     STORAGEFS_MODEL_SECONDS=60   the whole program for so long, with one seed after the other
  */
 #pragma once
 
@@ -9,9 +9,9 @@
 
 typedef struct {
     const ModelVariant *variant;
-    guint threads, count; /* operations of each thread */
-    gboolean alone;       /* may remount, and somebody else may change its names; one thread, no fault */
-    gboolean foreign;     /* names of its own are made and removed by another client meanwhile */
+    guint threads, count;     /* operations of each thread */
+    gboolean alone;           /* may remount, and somebody else may change its names; one thread, no fault */
+    gboolean foreign;         /* names of its own are made and removed by another client meanwhile */
     const MemoryFault *fault; /* one thread; the run ends with the operation that reports it */
 } ModelRun;
 
@@ -20,6 +20,8 @@ char *model_run(const ModelRun *run, GArray *operations, gboolean *out_met);
 
 /* Whether a sequence fails; the caller frees what is returned. */
 typedef char *(*ModelTry)(gconstpointer data, GArray *operations);
+/* How many calls of model_run_seeds() share the seconds. */
+void model_run_share(guint calls);
 /* Seeds from `first` on, `seeds` of them or as the environment says. What fails is made short, printed, and
  * fails the test. */
 void model_run_seeds(const ModelRun *run, ModelTry try, gconstpointer data, guint32 first, guint seeds);

@@ -181,8 +181,7 @@ model_state_list(ModelState *state, const char *folder)
 GHashTable *
 model_state_dump(ModelState *state, const char *prefix, gboolean folders)
 {
-    GHashTable *dump =
-        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_bytes_unref);
+    GHashTable *dump = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_bytes_unref);
     GHashTableIter iter;
     gpointer key, value;
     g_hash_table_iter_init(&iter, state->files);

@@ -111,10 +111,9 @@ model_world_new(const ModelVariant *variant, guint threads)
     world->variant = variant;
     world->directory = g_dir_make_tmp("storagefs-model-XXXXXX", NULL);
     g_autofree char *state = folder(world, "state");
-    g_autofree char *text =
-        g_strdup_printf("[storage s]\ndriver = memory\nfolders = %s\ndurability = %s\n%s",
-                        variant->scope.folders ? "yes" : "no", variant->scope.journal ? "journal" : "storage",
-                        variant->keys);
+    g_autofree char *text = g_strdup_printf("[storage s]\ndriver = memory\nfolders = %s\ndurability = %s\n%s",
+                                            variant->scope.folders ? "yes" : "no",
+                                            variant->scope.journal ? "journal" : "storage", variant->keys);
     g_autoptr(Settings) settings = storage_fixture_settings(text);
     world->set = storage_set_new(settings, state, NULL, &error);
     g_assert_no_error(error);
@@ -198,7 +197,7 @@ is_settled(ModelWorld *world)
         if (upload->state == UPLOAD_PARKED && world->variant->scope.journal && upload->id != NULL)
             object_store_retry_upload(world->store, upload->id, NULL);
     }
-    return uploads->len == parked && parked == world->parked;
+    return uploads->len == parked && (parked == world->parked || world->may_park);
 }
 
 gboolean
@@ -233,8 +232,8 @@ dump_one(gpointer key, gpointer value, gpointer data)
 GHashTable *
 model_world_dump(ModelWorld *world, const char *prefix)
 {
-    Dumping dumping = {
-        prefix, g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_bytes_unref)};
+    Dumping dumping = {prefix,
+                       g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_bytes_unref)};
     lock_acquire(&world->memory->lock);
     MemoryContainer *container = memory_store_get_container_locked(world->memory, "c", NULL);
     g_tree_foreach(container->objects, dump_one, &dumping);

@@ -36,7 +36,7 @@ typedef struct {
     GString *difference; /* empty: none */
     gboolean failed;     /* the injected fault was reported by this operation, with failed_code */
     ErrorCode failed_code;
-    gboolean may_fail;   /* a fault is or was there, and has not been reported yet */
+    gboolean may_fail;      /* a fault is or was there, and has not been reported yet */
     ErrorCode allowed_code; /* then: the injected one */
 } ModelThread;
 
@@ -51,8 +51,9 @@ struct ModelWorld {
     Node *container;
     ModelThread *threads;
     guint thread_count;
-    guint parked; /* uploads that conflicts left in the recovery directory */
-    gint stop;    /* atomic: a difference was found */
+    guint parked;      /* uploads that conflicts left in the recovery directory */
+    gboolean may_park; /* and an injected fault may have left some more */
+    gint stop;         /* atomic: a difference was found */
 };
 
 ModelWorld *model_world_new(const ModelVariant *variant, guint threads);

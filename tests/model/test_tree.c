@@ -45,6 +45,7 @@ int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    model_run_share(2 * G_N_ELEMENTS(VARIANTS));
     for (guint i = 0; i < G_N_ELEMENTS(VARIANTS); i++) {
         g_autofree char *alone = g_strconcat("/model/alone/", VARIANTS[i].name, NULL);
         g_autofree char *threads = g_strconcat("/model/threads/", VARIANTS[i].name, NULL);

@@ -63,6 +63,7 @@ int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    model_run_share(G_N_ELEMENTS(KINDS) * G_N_ELEMENTS(VARIANTS));
     for (guint i = 0; i < G_N_ELEMENTS(VARIANTS); i++) {
         g_autofree char *path = g_strconcat("/model/faults/", VARIANTS[i].name, NULL);
         g_test_add_data_func(path, &VARIANTS[i], test_faults);
