@@ -457,23 +457,23 @@ block_cache_claim(BlockCache *cache, ObjectVersion *version, guint64 index, cons
     return block;
 }
 
-/* Takes the claim. `queue`: where it lies from now on, NULL: where it does. */
+/* Takes the claim. keep: it lies with the kept ones from now on. */
 static void
-end_fetch(BlockCache *cache, Block *block, GQueue *queue, const GError *failure)
+end_fetch(BlockCache *cache, Block *block, gboolean keep, const GError *failure)
 {
     lock_acquire(&cache->lock);
     block->state = failure == NULL ? BLOCK_READY : BLOCK_FAILED;
     if (failure != NULL) {
         block->error = g_error_copy(failure);
         unlist_locked(block);
-    } else if (queue != NULL && !block->begun) {
-        set_queue_locked(block, queue);
+    } else if (keep && !block->begun) {
+        set_queue_locked(block, &cache->kept);
     }
     condition_wake_all(&block->done);
     Call *own = g_steal_pointer(&block->call);
     gsize length_bytes = block->length_bytes;
     unref_locked(block);
-    if (queue == &cache->kept)
+    if (keep)
         trim_kept_locked(cache, length_bytes);
     leave(cache);
     call_unref(own);
@@ -488,7 +488,7 @@ block_cache_get_buffer(Block *block)
 void
 block_cache_end(BlockCache *cache, Block *block, const GError *failure)
 {
-    end_fetch(cache, block, &cache->kept, failure);
+    end_fetch(cache, block, TRUE, failure);
 }
 
 gboolean
@@ -497,7 +497,7 @@ block_cache_run(BlockCache *cache, Block *block, Call *call, GError **error)
     g_autoptr(GError) local_error = NULL;
     gboolean ok = object_version_read(block->version, call, block->index * BLOCK_CACHE_BLOCK_BYTES,
                                       block->length_bytes, block->data, &local_error);
-    end_fetch(cache, block, NULL, local_error);
+    end_fetch(cache, block, FALSE, local_error);
     if (!ok)
         g_propagate_error(error, g_steal_pointer(&local_error));
     return ok;

@@ -265,14 +265,12 @@ take_outcome(JournalEntry *entry, ObjectFileUpload outcome, const GError *failur
     entry->again = FALSE;
     if (outcome == OBJECT_FILE_UPLOADED)
         hurry_locked(entry->lane, journal);
-    if (ended || parking != JOURNAL_WAITING)
-        entry->state = ENTRY_IDLE;
-    else if (again || error_is(failure, ERROR_CANCELLED))
+    gboolean rests = ended || parking != JOURNAL_WAITING;
+    entry->state = ENTRY_IDLE;
+    if (!rests && (again || error_is(failure, ERROR_CANCELLED)))
         wait_until_locked(entry, g_get_monotonic_time() + SETTLE_US);
-    else if (outcome == OBJECT_FILE_FAILED)
+    else if (!rests && outcome == OBJECT_FILE_FAILED)
         note_failure_locked(entry, failure);
-    else
-        entry->state = ENTRY_IDLE;
     condition_wake_all(&journal->changed);
     lock_release(&journal->lock);
     if (parking != JOURNAL_WAITING && !ended)
