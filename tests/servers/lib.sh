@@ -35,10 +35,11 @@ stat_field() {
     echo "${stat[$2 - 3]}"
 }
 
-# A zombie that nobody has reaped yet counts as gone.
+# A zombie that nobody has reaped yet counts as gone, but not before its last thread: a killed process is a zombie as soon as
+# its first thread has ended, while the others may still hold its files and their locks.
 is_alive() {
     local state
-    state=$(stat_field "$1" 3) && [ "$state" != Z ]
+    state=$(stat_field "$1" 3) && { [ "$state" != Z ] || [ "$(stat_field "$1" 20)" -gt 1 ]; } 2>/dev/null
 }
 
 # Starts a command in the background, detached from the terminal: launch NAME COMMAND...

@@ -224,6 +224,23 @@ def test_two_clusters_run_side_by_side(start):
     assert [http_get(port_of(directory) + 2)[0] for directory in (one, two)] == [200, 200]
 
 
+def test_a_process_lives_as_long_as_its_last_thread():
+    """Its first thread ends, which makes it a zombie, while another still holds what it has open."""
+    program = ("import ctypes, threading; thread = threading.Thread(target=lambda: print(input(), flush=True)); thread.start(); "
+               "ctypes.CDLL(None).pthread_exit(None)")
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        state = pathlib.Path(f"/proc/{process.pid}/stat")
+        wait_until(lambda: ") Z " in state.read_text(), message="the end of the first thread")
+        in_shell = ["bash", "-c", '. "$1" && is_alive "$2"', "bash", SERVERS / "lib.sh", process.pid]
+        assert is_alive(process.pid)
+        run(*in_shell)
+        process.stdin.write("end\n")
+        process.stdin.flush()
+        wait_until(lambda: not is_alive(process.pid), message="the end of the last thread")
+        run(*in_shell, check=1)
+
+
 def test_three_osds_survive_the_death_of_one(start):
     directory = start("ceph.sh", OSDS="3", STORE="bluestore", POOL_SIZE="2")
     victim = int((directory / "osd.1.pid").read_text().split()[0])

@@ -74,12 +74,14 @@ class Guard:
 
 
 def is_alive(pid):
-    """True while the process runs; a zombie counts as gone."""
+    """True while the process runs; a zombie counts as gone once its last thread is: until then its files stay open and locked."""
     try:
         stat = pathlib.Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
         return False
-    return stat.rpartition(") ")[2][:1] != "Z"
+    fields = stat.rpartition(") ")[2].split()
+    state, threads = fields[0], int(fields[17])
+    return state != "Z" or threads > 1
 
 
 def is_mounted(path):
