@@ -92,21 +92,22 @@ class Contestant:
 
 
 class StorageFs(Contestant):
-    """One storagefs binary with every bucket of the endpoint. `options` and `keys` are added to its configuration."""
+    """One storagefs binary over S3, with the bucket as its container. `options` and `keys` are added to its configuration."""
 
     def __init__(self, label, work, binary, endpoint, options=None, keys=None):
         super().__init__(label, work)
         self.binary, self.endpoint, self.options, self.keys = binary, endpoint, options or {}, keys or {}
 
-    def storage(self):
+    def storage(self, bucket):
+        """The keys of its section. The named container is tried out at once, not by what is measured."""
         access, secret = self.endpoint.credentials
         return {"driver": "s3", "endpoint": self.endpoint.url, "region": getattr(self.endpoint, "region", "us-east-1"),
-                "access_key_id": access, "secret_access_key": secret, "attributes": "listing", "addressing": "path"}
+                "containers": bucket, "access_key_id": access, "secret_access_key": secret, "attributes": "listing", "addressing": "path"}
 
     def command(self, bucket):
         options = {"state_dir": self.work / "state", "cache_dir": self.work / "cache", "log_level": "warning", **self.options}
         lines = ["[storagefs]", *(f"{name} = {value}" for name, value in options.items()), "", "[storage bench]",
-                 *(f"{name} = {value}" for name, value in {**self.storage(), **self.keys}.items())]
+                 *(f"{name} = {value}" for name, value in {**self.storage(bucket), **self.keys}.items())]
         configuration = self.work / "storagefs.conf"
         configuration.touch(0o600)
         configuration.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -125,7 +126,7 @@ class StorageFsLocal(StorageFs):
         super().__init__(label, work, binary, None, options, keys)
         self.base = base
 
-    def storage(self):
+    def storage(self, _bucket):
         return {"driver": "local", "path": self.base}
 
 
