@@ -3,6 +3,7 @@
 #include "src/front/front_descriptors.h"
 #include "src/front/front_handles.h"
 #include "src/front/front_job.h"
+#include "src/front/front_privileges.h"
 #include "src/front/front_reply.h"
 
 #include <errno.h>
@@ -72,6 +73,11 @@ run_open(FrontJob *job)
             front_job_fail(job, "open", &error);
         return;
     }
+    if (job->flags && !front_privileges_end(job, handle, &error)) {
+        tree_release(job->front->tree, job->call, job->node, handle);
+        front_job_fail(job, "open", &error);
+        return;
+    }
     set_open_flags(&job->info, keep_cache);
     front_reply_open(front_job_take_request(job), job->node, handle, &job->info);
 }
@@ -85,13 +91,15 @@ front_file_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *inf
     Node *node = front_node_of(front, inode);
     FileHandle *handle;
     gboolean keep_cache = FALSE;
-    if (tree_open_ready(front->tree, node, info->flags, &handle, &keep_cache)) {
+    gboolean ends_privileges = front_privileges_end_at_open(request, info->flags);
+    if (!ends_privileges && tree_open_ready(front->tree, node, info->flags, &handle, &keep_cache)) {
         set_open_flags(info, keep_cache);
         front_reply_open(request, node, handle, info);
         return;
     }
     FrontJob *job = front_job_new(request, node, run_open);
     job->info = *info;
+    job->flags = ends_privileges;
     front_job_dispatch(job);
 }
 
@@ -139,7 +147,8 @@ static void
 run_write(FrontJob *job)
 {
     g_autoptr(GError) error = NULL;
-    if (job->handle->operations->write(job->handle, job->call, job->offset, job->data, job->data_bytes,
+    if ((!job->flags || front_privileges_end(job, job->handle, &error)) &&
+        job->handle->operations->write(job->handle, job->call, job->offset, job->data, job->data_bytes,
                                        &error))
         front_reply_written(front_job_take_request(job), job->data_bytes);
     else
@@ -178,11 +187,12 @@ front_file_write(fuse_req_t request, fuse_ino_t inode, const char *data, size_t 
     Node *node = front_node_of(front, inode);
     FileHandle *handle = front_handle_of(info);
     guint64 at = place_of_write(info, offset);
-    if (handle->operations->write_is_ready(handle, size)) {
+    gboolean ends_privileges = front_privileges_end_at_write(request, handle, info->writepage);
+    if (!ends_privileges && handle->operations->write_is_ready(handle, size)) {
         write_in_line(request, node, handle, data, size, at);
         return;
     }
-    if (front_job_enter_inline(front, node)) {
+    if (!ends_privileges && front_job_enter_inline(front, node)) {
         write_in_line(request, node, handle, data, size, at);
         front_job_leave_inline(front);
         return;
@@ -191,6 +201,7 @@ front_file_write(fuse_req_t request, fuse_ino_t inode, const char *data, size_t 
     job->data = g_memdup2(data, size);
     job->data_bytes = size;
     job->offset = at;
+    job->flags = ends_privileges;
     front_job_dispatch(job);
 }
 

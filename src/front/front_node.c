@@ -2,6 +2,7 @@
 #include "src/front/front_control.h"
 #include "src/front/front_job.h"
 #include "src/front/front_passthrough.h"
+#include "src/front/front_privileges.h"
 #include "src/front/front_reply.h"
 
 #include <errno.h>
@@ -130,51 +131,13 @@ time_to_set(int to_set, int bit, int now_bit, struct timespec time)
     return (struct timespec){.tv_nsec = UTIME_OMIT};
 }
 
-/* FUSE_HANDLE_KILLPRIV_V2: before a write that takes set-user-id bits off, the kernel sends a SETATTR that
- * sets nothing; a change of owner takes them off, and a truncation by who is not root. */
-static gboolean
-takes_privileges(Front *front, const struct fuse_ctx *context, int to_set)
-{
-    const int sets = FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID | FUSE_SET_ATTR_SIZE |
-                     FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW |
-                     FUSE_SET_ATTR_MTIME_NOW;
-    if (!front->takes_privileges || (to_set & FUSE_SET_ATTR_MODE) != 0)
-        return FALSE;
-    return (to_set & sets) == 0 || (to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) != 0 ||
-           ((to_set & FUSE_SET_ATTR_SIZE) != 0 && context->uid != 0);
-}
-
-/* Without the group's right to execute, the set-group-id bit means something else. */
-static mode_t
-privileges_of(const struct stat *attributes)
-{
-    mode_t mode = attributes->st_mode;
-    if (!S_ISREG(mode))
-        return 0;
-    return (mode & S_ISUID) | ((mode & S_IXGRP) != 0 ? mode & S_ISGID : 0);
-}
-
-static gboolean
-add_lost_privileges(FrontJob *job, GError **error)
-{
-    struct stat now;
-    gint64 ignored;
-    if (!tree_stat(job->front->tree, job->call, job->node, job->handle, &now, &ignored, error))
-        return FALSE;
-    if (privileges_of(&now) != 0) {
-        job->valid |= FILE_SET_MODE;
-        job->attributes.st_mode = now.st_mode & ~privileges_of(&now);
-    }
-    return TRUE;
-}
-
 static void
 run_setattr(FrontJob *job)
 {
     g_autoptr(GError) error = NULL;
     struct stat attributes;
     gint64 valid_us = 0;
-    if (job->flags && !add_lost_privileges(job, &error)) {
+    if (job->flags && !front_privileges_add_to_setattr(job, &error)) {
         front_job_fail(job, "set attributes of", &error);
         return;
     }
@@ -194,7 +157,7 @@ front_node_setattr(fuse_req_t request, fuse_ino_t inode, struct stat *attributes
     FrontJob *job = front_job_new(request, front_node_of(front_of(request), inode), run_setattr);
     job->handle = front_handle_of(info);
     job->valid = valid_bits(to_set);
-    job->flags = takes_privileges(job->front, fuse_req_ctx(request), to_set);
+    job->flags = front_privileges_end_at_setattr(job->front, request, to_set);
     job->attributes = *attributes;
     job->times[0] = time_to_set(to_set, FUSE_SET_ATTR_ATIME, FUSE_SET_ATTR_ATIME_NOW, attributes->st_atim);
     job->times[1] = time_to_set(to_set, FUSE_SET_ATTR_MTIME, FUSE_SET_ATTR_MTIME_NOW, attributes->st_mtim);

@@ -124,8 +124,13 @@ front_passthrough_negotiate(Front *front, struct fuse_conn_info *connection)
     if (!passthrough->wanted || !fuse_set_feature_flag(connection, FUSE_CAP_PASSTHROUGH))
         return;
     connection->max_backing_stack_depth = STACK_DEPTH - 1; /* theirs */
-    front->takes_privileges = fuse_set_feature_flag(connection, FUSE_CAP_HANDLE_KILLPRIV_V2);
     g_atomic_pointer_set(&passthrough->reason, NULL);
+}
+
+gboolean
+front_passthrough_take_privileges(void)
+{
+    return FALSE;
 }
 
 static void
@@ -144,7 +149,7 @@ static __thread gint32 reply_id;
 static __thread gboolean reply_is_init;
 /* What the kernel offered in the INIT request that this thread reads: the lower word and the upper one. */
 static __thread guint32 offered_low, offered;
-static __thread gboolean init_passes_files;
+static __thread gboolean init_passes_files, init_takes_privileges;
 
 /* The fields after flags2 are unnamed in older headers; the first is max_stack_depth. */
 static void
@@ -158,8 +163,10 @@ amend_init(void *reply, gsize length_bytes)
     /* libfuse 3.14 knows it and leaves it out. Without it the kernel looks up one name of a directory at a
      * time. */
     init.flags |= offered_low & FUSE_PARALLEL_DIROPS;
+    if (init_takes_privileges)
+        init.flags |= FUSE_HANDLE_KILLPRIV_V2;
     if (init_passes_files) {
-        init.flags |= FUSE_INIT_EXT | FUSE_HANDLE_KILLPRIV_V2;
+        init.flags |= FUSE_INIT_EXT;
         init.flags2 |= INIT_WANTS_PASSTHROUGH;
         memcpy((guint8 *)&init + depth_offset, &depth, sizeof depth);
     }
@@ -262,8 +269,15 @@ front_passthrough_negotiate(Front *front, struct fuse_conn_info *connection)
     init_passes_files = passthrough->own_device >= 0 && (offered & INIT_WANTS_PASSTHROUGH) != 0;
     if (!init_passes_files)
         return;
-    front->takes_privileges = TRUE; /* every kernel that has passthrough has this, too */
     g_atomic_pointer_set(&passthrough->reason, NULL);
+}
+
+/* Nothing is offered where replies cannot be amended: requests are not seen there either. */
+gboolean
+front_passthrough_take_privileges(void)
+{
+    init_takes_privileges = (offered_low & FUSE_HANDLE_KILLPRIV_V2) != 0;
+    return init_takes_privileges;
 }
 
 static void

@@ -30,9 +30,11 @@ gboolean front_passthrough_mount(Front *front);
 void front_passthrough_amend_mounted(Front *front);
 /* The end of a mount made by it, at any time and more than once. FALSE: it was not made by it. */
 gboolean front_passthrough_unmount(Front *front);
-/* In the init operation: asks the kernel for it, and to leave set-user-id bits to us (takes_privileges): else
- * it asks for security.capability before every write(2), which costs more than the write itself. */
+/* In the init operation: asks the kernel for it. */
 void front_passthrough_negotiate(Front *front, struct fuse_conn_info *connection);
+/* In the init operation, after it, where libfuse (before 3.17) cannot ask by itself: asks the kernel to leave
+ * set-user-id bits to us (front_privileges.h). FALSE: it does not offer that. */
+gboolean front_passthrough_take_privileges(void);
 
 /* Decides on the open of `handle` on `node` and amends the reply to it, which must be the next thing that
  * this thread sends. 0, or the errno to answer instead: ESTALE when the open files of this Node are passed

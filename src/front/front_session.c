@@ -5,6 +5,7 @@
 #include "src/front/front_mount.h"
 #include "src/front/front_notify.h"
 #include "src/front/front_passthrough.h"
+#include "src/front/front_privileges.h"
 
 #include "src/base/log.h"
 
@@ -49,8 +50,8 @@ is_wanted(struct fuse_conn_info *connection, guint64 capability)
 #endif
 }
 
-/* Splice, writeback_cache and cached directories are measured losses; locks are the kernel's own; the kernel,
- * not the tree, takes set-user-id bits off a file that somebody else writes. */
+/* Splice, writeback_cache and cached directories are measured losses; locks are the kernel's own; the first version
+ * of leaving set-user-id bits to us says nothing about who writes (front_privileges.h has the second). */
 static void
 front_init(void *data, struct fuse_conn_info *connection)
 {
@@ -71,6 +72,7 @@ front_init(void *data, struct fuse_conn_info *connection)
     connection->time_gran = 1;
     front->readdirplus = is_wanted(connection, FUSE_CAP_READDIRPLUS);
     front_passthrough_negotiate(front, connection);
+    front_privileges_negotiate(front, connection);
 }
 
 static const struct fuse_lowlevel_ops operations = {

@@ -76,15 +76,22 @@ def test_read_only_files_refuse_writes(local):
             os.open(local.control(name), os.O_RDONLY)
 
 
-def test_others_may_not_write(mount, tmp_path):
+def test_others_may_not_write(public_directory, mount, tmp_path):
     (tmp_path / "first").mkdir()
-    made = mount({"first": {"driver": "local", "path": tmp_path / "first"}}, mount_options=["allow_other"])
-    for parent in [made.point, *made.point.parents]:
-        os.chmod(parent, os.stat(parent).st_mode | 0o011) if parent != made.point else None
-    done = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "sh", "-c",
-                           f"cat {made.control('default')} && echo first > {made.control('default')}"],
-                          capture_output=True, text=True)
-    assert done.stdout == "first\n" and done.returncode != 0 and "denied" in done.stderr.lower()
+    made = mount({"first": {"driver": "local", "path": tmp_path / "first"}}, mount_options=["allow_other"], point=public_directory / "mnt")
+
+    def as_nobody(script, name):
+        return subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "sh", "-c", script, "sh",
+                               made.control(name)], capture_output=True, text=True)
+
+    for name in ("default", "storages", "status", "metrics", "uploads"):
+        done = as_nobody('cat "$1"', name)
+        assert done.returncode == 0 and bool(done.stdout) == bool(made.control(name).read_text()), name
+    for name in sorted(os.listdir(made.point / ".control")):
+        for script in ('echo first >"$1"', 'echo first >>"$1"', 'echo first 1<>"$1"', ': >"$1"', 'chmod 666 "$1"'):
+            done = as_nobody(script, name)
+            assert done.returncode != 0 and ("denied" in done.stderr.lower() or "not permitted" in done.stderr.lower()), (name, done.stderr)
+    made.control("default").write_text("first\n")
 
 
 def test_reload(local, tmp_path):

@@ -12,28 +12,20 @@ from harness.files import fails_with
 NOBODY = 65534
 
 
-def open_to_all(path):
-    """Lets everybody walk to a path below the tests' private directories."""
-    for parent in path.parents:
-        if stat.S_IMODE(parent.stat().st_mode) & 0o011 != 0o011:
-            parent.chmod(stat.S_IMODE(parent.stat().st_mode) | 0o011)
-
-
 def as_nobody(script, *arguments):
     command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "bash", "-c", script, "bash", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
 @pytest.fixture(params=["memory", "local"])
-def two_users(request, mount, tmp_path):
-    """A mount for everybody, where the kernel checks modes; its container may be written by all."""
+def two_users(request, public_directory, mount, tmp_path):
+    """A mount for everybody, where the kernel therefore checks modes; its container may be written by all."""
     settings = {"driver": "memory", "create_containers": "box"}
     if request.param == "local":
         (tmp_path / "base" / "box").mkdir(parents=True)
         (tmp_path / "base" / "box").chmod(0o777)
         settings = {"driver": "local", "path": tmp_path / "base"}
-    made = mount({"store": settings}, mount_options=["allow_other", "default_permissions", "umask=000"])
-    open_to_all(made.point)
+    made = mount({"store": settings}, mount_options=["allow_other", "umask=000"], point=public_directory / "mnt")
     made.path = made.point / "store" / "box"
     return made
 
@@ -62,10 +54,10 @@ def test_files_belong_to_who_made_them(two_users):
     assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o640, NOBODY, NOBODY)
 
 
-def test_others_are_shut_out_without_allow_other(mount, tmp_path):
+def test_others_are_shut_out_without_allow_other(public_directory, mount, tmp_path):
     (tmp_path / "base" / "box").mkdir(parents=True)
-    made = mount({"store": {"driver": "local", "path": tmp_path / "base"}})
-    open_to_all(made.point)
+    made = mount({"store": {"driver": "local", "path": tmp_path / "base"}}, point=public_directory / "mnt")
+    assert as_nobody('ls "$1"', public_directory).stdout == "mnt\n"
     assert as_nobody('ls "$1"', made.point).returncode != 0
 
 
@@ -139,7 +131,7 @@ def test_looking_writes_nothing(mount, ceph, bucket_of):
 
 
 @pytest.mark.parametrize("passthrough", [True, False])
-@pytest.mark.parametrize("change", ["write", "append", "truncate"])
+@pytest.mark.parametrize("change", ["write", "append", "truncate", "cut", "direct"])
 def test_who_changes_a_file_takes_its_set_user_id_bits(two_users, passthrough, change):
     """As everywhere: a write by who is not root takes them off, root's leaves them, a change of owner always takes them."""
     if not passthrough:
@@ -148,7 +140,8 @@ def test_who_changes_a_file_takes_its_set_user_id_bits(two_users, passthrough, c
         two_users.path.is_dir()
     path = two_users.path / "program"
     path.write_bytes(b"#!/bin/sh\n")
-    script = {"write": 'printf x 1<>"$1"', "append": 'printf x >>"$1"', "truncate": 'truncate -s 3 "$1"'}[change]
+    script = {"write": 'printf x 1<>"$1"', "append": 'printf x >>"$1"', "truncate": 'truncate -s 3 "$1"', "cut": ': >"$1"',
+              "direct": 'dd if=/dev/zero of="$1" bs=4096 count=1 oflag=direct conv=notrunc status=none'}[change]
     for mode, wanted in ((0o6777, 0o777), (0o2767, 0o2767), (0o4666, 0o666)):
         path.chmod(mode)
         assert stat.S_IMODE(path.stat().st_mode) == mode
@@ -163,7 +156,7 @@ def test_who_changes_a_file_takes_its_set_user_id_bits(two_users, passthrough, c
 
 
 @pytest.mark.parametrize("passthrough", [True, False])
-def test_set_user_id_while_it_is_written(two_users, passthrough):
+def test_set_user_id_while_it_is_written(two_users, public_directory, passthrough):
     """The bits are set after the writer has opened the file, and has written to it: the next write takes them all the same."""
     if not passthrough:
         two_users.mount_options.append("nopassthrough")
@@ -171,11 +164,10 @@ def test_set_user_id_while_it_is_written(two_users, passthrough):
     path = two_users.path / "program"
     path.write_bytes(b"#!/bin/sh\n")
     path.chmod(0o666)
-    go, done = two_users.directory / "go", two_users.directory / "done"
+    go, done = public_directory / "go", public_directory / "done"
     for pipe in (go, done):
         os.mkfifo(pipe)
         pipe.chmod(0o666)
-    open_to_all(go)
     script = 'exec 3<>"$1" && printf x >&3 && echo >"$3" && read -r line <"$2" && printf y >&3 && echo >"$3" && read -r line <"$2"'
     command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "bash", "-c", script, "bash", path, go, done]
     with subprocess.Popen(command) as writer:

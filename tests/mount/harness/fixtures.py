@@ -4,6 +4,7 @@ storagefs_binary   path of the program; skips without it
 ceph, new_ceph, swift_s3, moto   an S3Server each; skip with the reason where they cannot be had
 own_server         own_server("ceph", OSDS="3") gives an S3Server that the test alone uses, and may kill
 certificate        a Certificate for localhost and 127.0.0.1
+public_directory   a directory to which every user can walk
 bucket_of          bucket_of(server) gives a new bucket that is removed after the test
 mount              mount(storages={...}, options={...}) gives a started Mount that is ended and checked after the test
 storage_case       storage_case(kind, options={...}, **keys) gives a StorageCase of one of STORAGE_KINDS
@@ -16,6 +17,7 @@ import os
 import pathlib
 import shutil
 import sys
+import tempfile
 
 import pytest
 
@@ -24,7 +26,7 @@ from harness.process import SOURCE, is_mounted, run
 from harness.servers import S3Server, ServerPool, Unavailable, own_server as start_own_server
 
 __all__ = ["storagefs_binary", "server_pool", "ceph", "new_ceph", "swift_s3", "moto", "own_server", "certificate",
-           "bucket_of", "mount", "storage_case", "each_storage", "pytest_collection_modifyitems", "pytest_runtest_makereport"]
+           "public_directory", "bucket_of", "mount", "storage_case", "each_storage", "pytest_collection_modifyitems", "pytest_runtest_makereport"]
 
 # kind: (server or None, folder layout)
 STORAGE_KINDS = {"memory": (None, False), "local": (None, False), "ceph": ("ceph", False), "ceph-folders": ("ceph", True),
@@ -144,6 +146,16 @@ def certificate(tmp_path_factory):
         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", directory / "key.pem", "-out", made.authority)
     made.both.write_text(made.authority.read_text() + (directory / "key.pem").read_text())
     return made
+
+
+@pytest.fixture
+def public_directory():
+    """Not below the directory of pytest, which any other run that starts meanwhile closes to others again."""
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="storagefs-public-", dir="/tmp"))
+    directory.chmod(0o755)
+    yield directory
+    if not any(is_mounted(entry) for entry in directory.iterdir()):
+        shutil.rmtree(directory)
 
 
 @pytest.fixture
