@@ -50,8 +50,9 @@ is_wanted(struct fuse_conn_info *connection, guint64 capability)
 #endif
 }
 
-/* Splice, writeback_cache and cached directories are measured losses; locks are the kernel's own; the first version
- * of leaving set-user-id bits to us says nothing about who writes (front_privileges.h has the second). */
+/* Splice, writeback_cache and cached directories are measured losses; locks are the kernel's own; the first
+ * version of leaving set-user-id bits to us says nothing about who writes (front_privileges.h has the
+ * second). */
 static void
 front_init(void *data, struct fuse_conn_info *connection)
 {

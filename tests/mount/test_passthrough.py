@@ -69,6 +69,21 @@ def test_bytes_do_not_go_through_the_daemon(both):
         assert moved() - start > 16 * MIB
 
 
+def test_a_write_is_one_request(both):
+    """The kernel does not ask for security.capability before each of them."""
+    def calls():
+        with open(f"/proc/{both.mount.pid}/io", encoding="ascii") as file:
+            return sum(int(line.split()[1]) for line in file if line.startswith("syscr"))
+
+    with open(both.path / "file", "wb", buffering=0) as file:
+        file.write(bytes(4096))
+        start = calls()
+        for number in range(200):
+            file.write(bytes([number]) * 4096)
+        count = calls() - start
+    assert count < 50 if both.is_on else 200 <= count < 250, count
+
+
 def test_size_and_times_follow_the_writes(both):
     def operations(directory):
         seen, path = [], directory / "file"
