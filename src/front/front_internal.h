@@ -30,7 +30,8 @@ struct Front {
     guint64 errors;      /* atomic: failures logged at level error or warning */
     guint64 failed_by_code[ERROR_CODE_COUNT]; /* atomic */
     int readdirplus, large_read_ahead;        /* atomic: fast paths in force, for status */
-    gboolean takes_privileges; /* set-user-id bits are ours to take off, not the kernel's: see front_privileges.h */
+    gboolean takes_privileges;                /* set-user-id bits are ours to take off, not the kernel's: see
+                                                 front_privileges.h */
 };
 
 /* Inode numbers below this are the control directory's and the root's; all others are Node addresses. */

@@ -1,10 +1,10 @@
 /* Set-user-id and set-group-id bits, which a file loses when somebody who is not root changes it.
  *
- * Where the kernel leaves them to us (FUSE_HANDLE_KILLPRIV_V2) it no longer asks for security.capability before
- * every write(2), which costs as much as the write itself; before a write that takes the bits off it sends a
- * SETATTR that sets nothing. Two changes it always leaves to the file system, and says so to the daemon in
- * flags that libfuse does not hand on: open(2) with O_TRUNC, and writes through a file opened with O_DIRECT.
- * security.capability itself is taken off by the file system below; object services have none.
+ * Where the kernel leaves them to us (FUSE_HANDLE_KILLPRIV_V2) it no longer asks for security.capability
+ * before every write(2), which costs as much as the write itself; before a write that takes the bits off it
+ * sends a SETATTR that sets nothing. Two changes it always leaves to the file system, and says so to the
+ * daemon in flags that libfuse does not hand on: open(2) with O_TRUNC, and writes through a file opened with
+ * O_DIRECT. security.capability itself is taken off by the file system below; object services have none.
  */
 #pragma once
 
@@ -21,5 +21,6 @@ gboolean front_privileges_end_at_write(fuse_req_t request, const FileHandle *han
 
 /* Adds a change of mode to the SETATTR, when there are bits to take off. Blocks: yes. */
 gboolean front_privileges_add_to_setattr(FrontJob *job, GError **error);
-/* Takes the bits off the job's node now and has the kernel forget them. handle: of an open file. Blocks: yes. */
+/* Takes the bits off the job's node now and has the kernel forget them. handle: of an open file. Blocks: yes.
+ */
 gboolean front_privileges_end(FrontJob *job, FileHandle *handle, GError **error);
