@@ -325,6 +325,17 @@ store_by_begun_upload(Publication *p, const UploadPlan *plan, GError **error)
     return correct_metadata(p, begun, begun_type, with_time, error);
 }
 
+/* Some services (RGW) commit only what names every part they were sent: not so when the file was cut since.
+ */
+static gboolean
+names_all_begun(ObjectFile *file, const UploadPlan *plan)
+{
+    guint named = 0;
+    for (guint i = 0; i < plan->parts->len; i++)
+        named += stream_upload_has_part(file, g_array_index(plan->parts, PlanPart, i).number);
+    return named == stream_upload_count_begun(file);
+}
+
 static gboolean
 make_plan(Publication *p, UploadPlan *out, GError **error)
 {
@@ -337,11 +348,15 @@ make_plan(Publication *p, UploadPlan *out, GError **error)
         input.is_sent = stream_upload_is_sent;
         input.is_sent_data = file;
     }
-    if (!upload_plan_make(file->extents, &input, out, error)) {
-        g_prefix_error(error, "%s/%s: ", p->container, p->key);
-        return FALSE;
+    gboolean ok = upload_plan_make(file->extents, &input, out, error);
+    if (ok && out->uses_sent && !names_all_begun(file, out)) {
+        upload_plan_clear(out);
+        input.sent_layout = NULL;
+        ok = upload_plan_make(file->extents, &input, out, error);
     }
-    return TRUE;
+    if (!ok)
+        g_prefix_error(error, "%s/%s: ", p->container, p->key);
+    return ok;
 }
 
 static gboolean

@@ -14,6 +14,7 @@ typedef enum { PART_NONE, PART_QUEUED, PART_SENDING, PART_SENT } PartState;
 typedef struct {
     PartState state;
     gboolean changed; /* while it was being sent */
+    gboolean begun;   /* the service may have it, in whatever state */
     UploadPart sent;
 } StreamPart;
 
@@ -204,6 +205,7 @@ send_part_locked(ObjectFile *file, StreamUpload *upload, guint index)
     guint64 offset = part_layout_get_start(&file->layout, index);
     part->state = PART_SENDING;
     part->changed = FALSE;
+    part->begun = TRUE;
     upload->in_flight++;
     push_task_locked(file, run_part, upload, index, offset,
                      part_layout_get_start(&file->layout, index + 1) - offset);
@@ -351,6 +353,22 @@ stream_upload_is_sent(gconstpointer data, guint index)
     const ObjectFile *file = data;
     const StreamUpload *upload = file->upload;
     return index < upload->parts->len && g_array_index(upload->parts, StreamPart, index).state == PART_SENT;
+}
+
+guint
+stream_upload_count_begun(ObjectFile *file)
+{
+    guint count = 0;
+    for (guint index = 0; index < file->upload->parts->len; index++)
+        count += g_array_index(file->upload->parts, StreamPart, index).begun;
+    return count;
+}
+
+gboolean
+stream_upload_has_part(ObjectFile *file, guint number)
+{
+    GArray *parts = file->upload->parts;
+    return number <= parts->len && g_array_index(parts, StreamPart, number - 1).begun;
 }
 
 const UploadPart *

@@ -29,6 +29,9 @@ Metadata *stream_upload_get_metadata(ObjectFile *file); /* what it began with, b
 const char *stream_upload_get_content_type(ObjectFile *file);
 /* For upload_plan.h: data is the file. */
 gboolean stream_upload_is_sent(gconstpointer data, guint index);
+/* Parts that the service may have, sent whole or not; whether this one (from 1) is among them. */
+guint stream_upload_count_begun(ObjectFile *file);
+gboolean stream_upload_has_part(ObjectFile *file, guint number);
 const UploadPart *stream_upload_get_part(ObjectFile *file, guint index);
 /* It was committed: nothing to abort. */
 void stream_upload_finish(ObjectFile *file);
