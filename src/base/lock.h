@@ -6,7 +6,7 @@
  *
  * The lock order of the whole program, outermost first; a thread holding one may only take those below it:
  *   tree > storage_set > directory listing > object_store's files > object_file > loans > read_ahead >
- *   block_cache > memory_budget > pools > object_version > disk_cache > log
+ *   block_cache > memory_budget > staging_window > staging_pool > pools > object_version > disk_cache > log
  * No lock is held across a driver call, a fuse reply or a wait for the network.
  */
 #pragma once

@@ -275,7 +275,8 @@ object_file_prepare_staging(ObjectFile *file)
 {
     if (file->staging != NULL)
         return file->staging;
-    StagingFile *staging = staging_file_new(get_staging_folder(file), file->store->staging_budget);
+    StagingFile *staging = staging_file_new(get_staging_folder(file), file->store->staging_budget,
+                                            file->journalled ? NULL : file->store->staging_pool);
     lock_acquire(&file->lock);
     file->staging = staging;
     lock_release(&file->lock);

@@ -13,6 +13,9 @@
 #define MINIMUM_MEMORY_BYTES (8 << 20)
 /* One eighth of the memory may hold small staging files. */
 #define STAGING_SHARE 8
+/* And a quarter what large ones were given and has not been sent; no less than what makes a difference. */
+#define WINDOW_SHARE 4
+#define MINIMUM_WINDOW_BYTES (8u << 20)
 
 static gboolean
 make_private_folder(const char *path, GError **error)
@@ -67,7 +70,10 @@ object_store_new(const ObjectStoreSettings *settings, GError **error)
     g_autoptr(ObjectStore) store = g_new0(ObjectStore, 1);
     guint64 limit = (guint64)MAX(settings->memory_limit_bytes, MINIMUM_MEMORY_BYTES);
     store->staging_budget = memory_budget_new(limit / STAGING_SHARE);
-    store->budget = memory_budget_new(limit - limit / STAGING_SHARE);
+    guint64 window = limit / WINDOW_SHARE >= MINIMUM_WINDOW_BYTES ? limit / WINDOW_SHARE : 0;
+    store->staging_pool = staging_pool_new(window);
+    store->budget =
+        memory_budget_new(limit - limit / STAGING_SHARE - staging_pool_get_limit(store->staging_pool));
     store->blocks = block_cache_new(store->budget);
     store->clocks = stream_clock_set_new();
     store->versions = object_version_table_new();
@@ -99,6 +105,7 @@ object_store_free(ObjectStore *store)
     stream_clock_set_free(store->clocks);
     memory_budget_free(store->budget);
     memory_budget_free(store->staging_budget);
+    staging_pool_free(store->staging_pool);
     loan_table_free(store->loans);
     object_version_table_free(store->versions);
     condition_clear(&store->idle);
@@ -172,13 +179,15 @@ object_store_drain(ObjectStore *store, Call *call, GError **error)
 void
 object_store_get_statistics(ObjectStore *store, ObjectStoreStatistics *out)
 {
-    guint64 staging_used = 0, staging_peak = 0;
+    guint64 staging_used = 0, staging_peak = 0, window_used = 0, window_peak = 0;
     *out = (ObjectStoreStatistics){.memory_limit_bytes = memory_budget_get_limit(store->budget) +
-                                                         memory_budget_get_limit(store->staging_budget)};
+                                                         memory_budget_get_limit(store->staging_budget) +
+                                                         staging_pool_get_limit(store->staging_pool)};
     memory_budget_get_use(store->budget, &out->memory_used_bytes, &out->memory_peak_bytes);
     memory_budget_get_use(store->staging_budget, &staging_used, &staging_peak);
-    out->memory_used_bytes += staging_used;
-    out->memory_peak_bytes += staging_peak;
+    staging_pool_get_use(store->staging_pool, &window_used, &window_peak);
+    out->memory_used_bytes += staging_used + window_used;
+    out->memory_peak_bytes += staging_peak + window_peak;
     block_cache_get_counts(store->blocks, &out->block_hits, &out->block_misses);
     lock_acquire(&store->lock);
     out->read_ahead_bytes = store->read_ahead_bytes;

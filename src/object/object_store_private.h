@@ -8,6 +8,7 @@
 #include "src/object/memory_budget.h"
 #include "src/object/object_store.h"
 #include "src/object/object_version.h"
+#include "src/object/staging_pool.h"
 #include "src/object/stream_clock.h"
 
 #include <glib.h>
@@ -15,6 +16,7 @@
 struct ObjectStore {
     MemoryBudget *budget;
     MemoryBudget *staging_budget; /* small staging files; apart, because they are held while others wait */
+    StagingPool *staging_pool;    /* large ones, while they are written */
     BlockCache *blocks;
     DiskCache *disk_cache; /* NULL: none */
     ObjectVersionTable *versions;

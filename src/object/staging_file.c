@@ -2,6 +2,7 @@
 
 #include "src/base/error.h"
 #include "src/base/lock.h"
+#include "src/object/staging_window.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,9 +18,11 @@ struct StagingFile {
     Lock lock;
     const char *folder;
     MemoryBudget *budget;
+    StagingPool *pool; /* NULL: none */
     guint8 *memory;
     gsize length_bytes, capacity_bytes;
-    int fd; /* -1: in memory */
+    int fd;                /* -1: in memory */
+    StagingWindow *window; /* made with fd; NULL: none. Its bytes count, not the file's */
 };
 
 /* File systems without O_TMPFILE: a name that is gone before anybody can use it. */
@@ -45,12 +48,13 @@ open_unnamed(const char *folder, GError **error)
 }
 
 StagingFile *
-staging_file_new(const char *folder, MemoryBudget *budget)
+staging_file_new(const char *folder, MemoryBudget *budget, StagingPool *pool)
 {
     StagingFile *staging = g_new0(StagingFile, 1);
     lock_init(&staging->lock);
     staging->folder = folder;
     staging->budget = budget;
+    staging->pool = pool;
     staging->fd = -1;
     return staging;
 }
@@ -70,6 +74,7 @@ staging_file_free(StagingFile *staging)
     if (staging == NULL)
         return;
     drop_memory(staging);
+    staging_window_free(staging->window);
     if (staging->fd >= 0)
         close(staging->fd);
     lock_clear(&staging->lock);
@@ -134,7 +139,27 @@ move_to_disk_locked(StagingFile *staging, GError **error)
     }
     drop_memory(staging);
     staging->fd = fd;
+    if (staging->pool != NULL)
+        staging->window = staging_window_new(staging->pool, fd);
     return TRUE;
+}
+
+/* After it moved to disk. */
+static gboolean
+write_steps(StagingFile *staging, int fd, guint64 offset, const guint8 *data, gsize length_bytes,
+            GError **error)
+{
+    while (staging->window != NULL && length_bytes > 0) {
+        gsize step = length_bytes;
+        gboolean taken = FALSE;
+        if (!staging_window_write(staging->window, fd, offset, data, &step, &taken, error) ||
+            (!taken && !write_all(fd, offset, data, step, error)))
+            return FALSE;
+        data += step;
+        offset += step;
+        length_bytes -= step;
+    }
+    return write_all(fd, offset, data, length_bytes, error);
 }
 
 gboolean
@@ -145,7 +170,7 @@ staging_file_write(StagingFile *staging, guint64 offset, const void *data, gsize
     gboolean ok = done || move_to_disk_locked(staging, error);
     int fd = staging->fd;
     lock_release(&staging->lock);
-    return done || (ok && write_all(fd, offset, data, length_bytes, error));
+    return done || (ok && write_steps(staging, fd, offset, data, length_bytes, error));
 }
 
 /* The descriptor, or -1 when the bytes have been copied from memory. */
@@ -164,12 +189,10 @@ read_memory(StagingFile *staging, guint64 offset, guint8 *to, gsize length_bytes
     return fd;
 }
 
-gboolean
-staging_file_read(StagingFile *staging, guint64 offset, void *buffer, gsize length_bytes, GError **error)
+static gboolean
+read_all(int fd, guint64 offset, guint8 *to, gsize length_bytes, GError **error)
 {
-    guint8 *to = buffer;
-    int fd = read_memory(staging, offset, to, length_bytes);
-    while (fd >= 0 && length_bytes > 0) {
+    while (length_bytes > 0) {
         ssize_t got = pread(fd, to, length_bytes, (off_t)offset);
         if (got < 0 && errno == EINTR)
             continue;
@@ -187,18 +210,58 @@ staging_file_read(StagingFile *staging, guint64 offset, void *buffer, gsize leng
 }
 
 gboolean
+staging_file_read(StagingFile *staging, guint64 offset, void *buffer, gsize length_bytes, GError **error)
+{
+    guint8 *to = buffer;
+    int fd = read_memory(staging, offset, to, length_bytes);
+    while (fd >= 0 && length_bytes > 0) {
+        gsize step = length_bytes;
+        gboolean done = staging->window != NULL && staging_window_read(staging->window, offset, to, &step);
+        if (!done && !read_all(fd, offset, to, step, error))
+            return FALSE;
+        to += step;
+        offset += step;
+        length_bytes -= step;
+    }
+    return TRUE;
+}
+
+static gboolean
+truncate_to(int fd, guint64 size_bytes, GError **error)
+{
+    return ftruncate(fd, (off_t)size_bytes) == 0 ||
+           error_set_errno(error, errno, "truncate in the staging directory");
+}
+
+gboolean
 staging_file_truncate(StagingFile *staging, guint64 size_bytes, GError **error)
 {
     lock_acquire(&staging->lock);
     int fd = staging->fd;
+    StagingWindow *window = staging->window;
     if (size_bytes < staging->length_bytes) {
         memset(staging->memory + size_bytes, 0, staging->length_bytes - size_bytes);
         staging->length_bytes = (gsize)size_bytes;
     }
     lock_release(&staging->lock);
-    if (fd >= 0 && ftruncate(fd, (off_t)size_bytes) != 0)
-        return error_set_errno(error, errno, "truncate in the staging directory");
-    return TRUE;
+    if (fd < 0)
+        return TRUE;
+    if (!truncate_to(fd, size_bytes, error))
+        return FALSE;
+    /* What was on its way to the file meanwhile is cut off as well. */
+    if (window != NULL)
+        staging_window_truncate(window, size_bytes);
+    return window == NULL || truncate_to(fd, size_bytes, error);
+}
+
+void
+staging_file_release(StagingFile *staging, guint64 offset, guint64 length_bytes)
+{
+    lock_acquire(&staging->lock);
+    StagingWindow *window = staging->window;
+    lock_release(&staging->lock);
+    if (window != NULL)
+        staging_window_release(window, offset, length_bytes);
 }
 
 static int
@@ -232,7 +295,7 @@ staging_file_copy_to_fd(StagingFile *from, guint64 offset, int fd, guint64 fd_of
                         GError **error)
 {
     int from_fd = get_fd(from);
-    if (from_fd < 0)
+    if (from_fd < 0 || (from->window != NULL && !staging_window_is_empty(from->window)))
         return copy_by_buffer(from, offset, fd, fd_offset, length_bytes, error);
     while (length_bytes > 0) {
         off64_t in = (off64_t)offset, out = (off64_t)fd_offset;
@@ -256,7 +319,9 @@ staging_file_copy(StagingFile *from, guint64 from_offset, StagingFile *to, guint
     gboolean ok = move_to_disk_locked(to, error);
     int fd = to->fd;
     lock_release(&to->lock);
-    return ok && staging_file_copy_to_fd(from, from_offset, fd, to_offset, length_bytes, error);
+    /* The file is written past the window. */
+    return ok && (to->window == NULL || staging_window_flush(to->window, fd, error)) &&
+           staging_file_copy_to_fd(from, from_offset, fd, to_offset, length_bytes, error);
 }
 
 StagingFile *
@@ -268,7 +333,7 @@ staging_file_open(const char *folder, MemoryBudget *budget, const char *name, GE
         error_set_errno(error, errno, "%s", path);
         return NULL;
     }
-    StagingFile *staging = staging_file_new(folder, budget);
+    StagingFile *staging = staging_file_new(folder, budget, NULL);
     staging->fd = fd;
     return staging;
 }
@@ -301,6 +366,7 @@ copy_ranges(StagingFile *staging, int fd, const GArray *ranges, GError **error)
 static gboolean
 replace_file(StagingFile *staging, int fd, const GArray *ranges, GError **error)
 {
+    g_assert(staging->window == NULL);
     gboolean ok = copy_ranges(staging, fd, ranges, error);
     lock_acquire(&staging->lock);
     if (ok && staging->fd >= 0) {

@@ -2,11 +2,13 @@
  *
  * Offsets are the object's own. Thread-safe as pread and pwrite are; which bytes mean something is the extent
  * map's business. It vanishes with its last descriptor, also when the daemon dies. The first kilobytes stay
- * in memory while its budget has room: making an inode costs more than storing a small object.
+ * in memory while its budget has room: making an inode costs more than storing a small object. So does what
+ * is written forward, while the pool has pieces (staging_window.h).
  */
 #pragma once
 
 #include "src/object/memory_budget.h"
+#include "src/object/staging_pool.h"
 
 #include <glib.h>
 
@@ -14,8 +16,9 @@ typedef struct StagingFile StagingFile;
 
 #define STAGING_FILE_MEMORY_BYTES (64u << 10)
 
-/* Never fails. Both are borrowed and must outlive it; budget is never waited for. */
-StagingFile *staging_file_new(const char *folder, MemoryBudget *budget);
+/* Never fails. All are borrowed and must outlive it; budget and pool are never waited for. pool NULL: all
+ * that the file has is in the file, as the journal needs it. */
+StagingFile *staging_file_new(const char *folder, MemoryBudget *budget, StagingPool *pool);
 void staging_file_free(StagingFile *staging);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StagingFile, staging_file_free)
 
@@ -27,9 +30,11 @@ gboolean staging_file_read(StagingFile *staging, guint64 offset, void *buffer, g
                            GError **error);
 /* Gives the disk space from `size_bytes` on back. */
 gboolean staging_file_truncate(StagingFile *staging, guint64 size_bytes, GError **error);
+/* These bytes were sent: nobody is expected to read them soon. */
+void staging_file_release(StagingFile *staging, guint64 offset, guint64 length_bytes);
 
-/* For the journal, which keeps the bytes of some ranges of a staging file under a name, unchanged. The caller
- * keeps writers of the file away; readers need not be. */
+/* For the journal, which keeps the bytes of some ranges of a staging file without a pool under a name,
+ * unchanged. The caller keeps writers of the file away; readers need not be. */
 typedef struct {
     guint64 offset, length_bytes;
 } StagingRange;

@@ -194,6 +194,8 @@ run_part(gpointer data)
     lock_acquire(&task->file->lock);
     note_sent_locked(upload, task, ok, &sent);
     lock_release(&task->file->lock);
+    if (ok)
+        staging_file_release(task->file->staging, task->offset, task->length_bytes);
     upload_part_clear(&sent);
     end_task(task);
 }
