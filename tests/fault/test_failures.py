@@ -246,6 +246,18 @@ def test_a_failed_rename_loses_nothing(s3_case, ceph):
     assert sorted(os.listdir(case.path)) == ["doc", "target"]
 
 
+def test_a_failed_rename_that_has_happened_is_seen(s3_case, ceph):
+    """The copy is there, and nobody could tell: what was known of both names is not believed any more."""
+    case = s3_case(ceph, SHORT)
+    case.put("doc", b"content")
+    case.settled()
+    with case.proxy.faults({"operation": "CopyObject", "drop_reply": True}, {"operation": "HeadObject", "path": "/moved$", "reset": -1}):
+        assert errno_of(lambda: os.rename(case.path / "doc", case.path / "moved")) in (errno.EIO, errno.ETIMEDOUT)
+    assert sorted(case.keys()) == ["doc", "moved"]
+    assert (case.path / "moved").read_bytes() == b"content"
+    assert sorted(os.listdir(case.path)) == ["doc", "moved"]
+
+
 def test_an_error_inside_success_is_an_error(s3_case, ceph):
     """Some requests take so long that the service says 200 first, and only then that it has failed."""
     case = s3_case(ceph, SHORT, part_size="5M")
