@@ -12,10 +12,11 @@ DEATH = (errno.ENOTCONN, errno.ECONNABORTED, errno.ENODEV, errno.EIO, errno.ENXI
 
 
 class Writers:
-    """folders: names may have directories, which are made and renamed too. large: one file in so many is of several parts."""
+    """folders: names may have directories, which are made and renamed too. large: one file in so many is of several parts.
+    ends: the errors that end a thread, once `ending` is set, and are no failures."""
 
-    def __init__(self, root, manifest, seed, threads=4, folders=False, large=25):
-        self.root, self.manifest, self.folders, self.large = root, manifest, folders, large
+    def __init__(self, root, manifest, seed, threads=4, folders=False, large=25, ends=DEATH):
+        self.root, self.manifest, self.folders, self.large, self.ends = root, manifest, folders, large, ends
         self.numbers = [random.Random(f"{seed}/{index}") for index in range(threads)]
         self.threads = []
         self.ending = threading.Event()  # the mount is about to die, or the writers shall end
@@ -42,7 +43,7 @@ class Writers:
                 self._step(index)
                 self.operations += 1
         except OSError as error:
-            if not self.ending.is_set() or error.errno not in DEATH:
+            if not self.ending.is_set() or error.errno not in self.ends:
                 self.failures.append(error)
         except Exception as error:  # whatever it is, the test must see it
             self.failures.append(error)

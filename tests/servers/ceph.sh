@@ -145,6 +145,13 @@ osd_is_up() {
     cluster osd dump | grep -q "^osd\.$1 up"
 }
 
+# Not up yet is what the monitor must believe before: else the dead one's being up would pass for the new one's.
+start_osd() {
+    cluster osd down "$1" >>"$DIR/log/osd-new.out" 2>&1
+    launch_osd "$1"
+    wait_ready 60 "osd.$1" osd_is_up "$1"
+}
+
 start_rgw() {
     launch rgw radosgw -c "$DIR/ceph.conf" -n client.rgw -f
     wait_ready 60 rgw answers "http://127.0.0.1:$((PORT + 2))/"
@@ -189,7 +196,7 @@ case $command in
 start) start "$@" ;;
 stop) stop ;;
 kill-osd) stop_process "osd.$2" KILL ;;
-start-osd) launch_osd "$2" && wait_ready 60 "osd.$2" osd_is_up "$2" ;;
+start-osd) start_osd "$2" ;;
 restart-rgw) PORT=$(cat "$DIR/port") && stop_process rgw KILL && start_rgw ;;
 *) die "unknown command $command" ;;
 esac

@@ -100,3 +100,34 @@ def clear_mount(path):
         if is_mounted(path):
             subprocess.run([*command, os.fspath(path)], stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)
     return not is_mounted(path)
+
+
+class Errands:
+    """Runs commands in a shell that was started before, while other threads have files of a mount open.
+
+    A fork copies the descriptors of all threads, and closing the copies waits for the storage, which may be what the command
+    is to wake up. Make it before the first file is open.
+    """
+
+    def __init__(self):
+        self.shell = subprocess.Popen(["bash"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def run(self, *command):
+        """Runs a command to its end; fails with what it said unless it ended with 0."""
+        self.shell.stdin.write(f"{shlex.join(map(str, command))} </dev/null; echo; echo ended $?\n")
+        self.shell.stdin.flush()
+        said = []
+        for line in self.shell.stdout:
+            if line.startswith("ended "):
+                assert line == "ended 0\n", f"{shlex.join(map(str, command))}: {line}{''.join(said)}"
+                return
+            said.append(line)
+        raise CommandFailed("the shell has ended:\n" + "".join(said))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.shell.stdin.close()
+        self.shell.wait(60)
+        self.shell.stdout.close()
