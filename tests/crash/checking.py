@@ -26,13 +26,16 @@ def read_object(case, key):
         return None
 
 
-def same_on_server(case, manifest, when):
-    keys = {key for key in case.keys() if not key.endswith("/")}
-    assert not (wrong := manifest.check(keys, lambda name: read_object(case, name))), f"on the server, {when}:\n" + "\n".join(wrong)
+def same_on_server(case, manifest, when, folder=""):
+    """folder: the manifest's names are below it; "" or one that ends with '/'."""
+    keys = {key.removeprefix(folder) for key in case.keys() if key.startswith(folder) and not key.endswith("/")}
+    wrong = manifest.check(keys, lambda name: read_object(case, folder + name))
+    assert not wrong, f"on the server, {when}:\n" + "\n".join(wrong)
 
 
-def same_in_mount(case, manifest, when):
-    wrong = manifest.check(files_below(case.path), lambda name: read_file(case.path / name))
+def same_in_mount(case, manifest, when, folder=""):
+    root = case.path / folder
+    wrong = manifest.check(files_below(root), lambda name: read_file(root / name))
     assert not wrong, f"mounted, {when}:\n" + "\n".join(wrong)
 
 
