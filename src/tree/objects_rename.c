@@ -363,8 +363,7 @@ run(ObjectsRename *rename, GError **error)
 }
 
 static void
-forget_directory_locked(ObjectsRename *rename, Node *directory, const char *name)
-    REQUIRES(rename->tree->lock)
+forget_directory_locked(ObjectsRename *rename, Node *directory, const char *name) REQUIRES(rename->tree->lock)
 {
     FolderState *folder = directory->folder;
     /* What a listing does not hold is absent to it: it answers nothing any more. */
@@ -414,9 +413,8 @@ objects_rename(Tree *tree, Call *call, Node *parent, const char *name, Node *new
     if (!check_parents(&rename, error) || !objects_find(tree, long_call, parent, name, &rename.node, error))
         return FALSE;
     GError *failure = NULL;
-    gboolean ok =
-        objects_look(tree, long_call, new_parent, new_name, LOOK_KIND, &rename.target, &failure) &&
-        run(&rename, &failure);
+    gboolean ok = objects_look(tree, long_call, new_parent, new_name, LOOK_KIND, &rename.target, &failure) &&
+                  run(&rename, &failure);
     if (!ok) {
         forget_outcome(&rename, failure);
         g_propagate_error(error, failure);
