@@ -105,10 +105,16 @@ is_same_version(const EntryFacts *facts, const EntryFacts *newer)
 }
 
 gboolean
+entry_facts_say_more(const EntryFacts *facts, const EntryFacts *newer)
+{
+    return (facts->flags & FACT_EXACT) && !(newer->flags & FACT_EXACT) && is_same_version(facts, newer);
+}
+
+gboolean
 entry_facts_update(EntryFacts *facts, const EntryFacts *newer)
 {
     gboolean same = is_same_version(facts, newer);
-    if (same && (facts->flags & FACT_EXACT) && !(newer->flags & FACT_EXACT)) {
+    if (entry_facts_say_more(facts, newer)) {
         facts->known_at_us = MAX(facts->known_at_us, newer->known_at_us);
         return FALSE;
     }

@@ -57,6 +57,8 @@ void entry_facts_copy(EntryFacts *to, const EntryFacts *from); /* gives up what 
 void entry_facts_clear(EntryFacts *facts);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(EntryFacts, entry_facts_clear)
 
+/* A newer look saw the same version, and less of it than a HEAD has told. */
+gboolean entry_facts_say_more(const EntryFacts *facts, const EntryFacts *newer);
 /* Takes over a newer look: where the version is the same, what a HEAD once told is kept. TRUE when the
  * content is another one than before. */
 gboolean entry_facts_update(EntryFacts *facts, const EntryFacts *newer);

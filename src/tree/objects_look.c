@@ -84,12 +84,12 @@ is_version_of_file(const Node *node, const EntryFacts *facts)
 }
 
 /* The object behind an open file was replaced: the file keeps the old Node, so that the kernel never mixes
- * the pages of both. */
+ * the pages of both. To a listing without metadata a symlink is a file. */
 static gboolean
 must_replace(Node *node, const EntryFacts *facts)
 {
     if (node->kind != facts->kind)
-        return TRUE;
+        return !entry_facts_say_more(&node->facts, facts);
     return node->kind == NODE_FILE && node->file != NULL && !tree_core_is_dirty(node) &&
            !version_tag_equal(&node->facts.tag, &facts->tag) && !is_version_of_file(node, facts);
 }

@@ -286,6 +286,28 @@ test_odd_keys(TreeFixture *fixture, gconstpointer keys)
     g_assert_true(S_ISDIR(tree_fixture_stat(fixture, fixture->container, "a").st_mode));
 }
 
+/* What a listing takes for a file is the symlink that is known already: who holds it can still read it. */
+static void
+test_symlink_is_listed(TreeFixture *fixture, gconstpointer keys)
+{
+    TreeEntry entry;
+    GError *error = NULL;
+    g_autofree char *target = NULL;
+    gboolean ok =
+        tree_make_symlink(fixture->tree, NULL, fixture->container, "link", "../there", 7, 8, &entry, &error);
+    g_assert_no_error(error);
+    g_assert_true(ok);
+    tree_fixture_grow_old(fixture);
+    tree_fixture_assert_list(fixture, fixture->container, "link");
+    Node *again = tree_fixture_lookup(fixture, fixture->container, "link");
+    g_assert_true(tree_read_symlink(fixture->tree, NULL, entry.node, &target, &error));
+    g_assert_no_error(error);
+    g_assert_cmpstr(target, ==, "../there");
+    g_assert_true(again == entry.node);
+    tree_fixture_forget(fixture, again);
+    tree_fixture_forget(fixture, entry.node);
+}
+
 static void
 test_foreign_symlink(TreeFixture *fixture, gconstpointer keys)
 {
@@ -356,6 +378,7 @@ main(int argc, char *argv[])
     tree_fixture_add("/tree/lookup/folders", test_folders, FOLDERS);
     tree_fixture_add("/tree/lookup/odd-keys", test_odd_keys, FOLDERS);
     tree_fixture_add("/tree/lookup/foreign-symlink", test_foreign_symlink, NULL);
+    tree_fixture_add("/tree/lookup/symlink-is-listed", test_symlink_is_listed, NULL);
     tree_fixture_add("/tree/lookup/down", test_down, NULL);
     tree_fixture_add("/tree/lookup/cancelled", test_cancelled, NULL);
     return g_test_run();
