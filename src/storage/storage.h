@@ -84,6 +84,7 @@ gboolean storage_create_container(Storage *storage, Call *call, const char *cont
 gboolean storage_delete_container(Storage *storage, Call *call, const char *container, GError **error);
 gboolean storage_list_objects(Storage *storage, Call *call, const char *container, const ListQuery *query,
                               ListPage *out, GError **error);
+/* More than DRIVER_MAX_METADATA_BYTES of metadata is PROTOCOL here, and not known (NULL) after a read. */
 gboolean storage_stat_object(Storage *storage, Call *call, const char *container, const char *key,
                              ObjectInfo *out, GError **error);
 gboolean storage_read_object(Storage *storage, Call *call, const char *container, const char *key,

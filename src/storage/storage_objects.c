@@ -30,15 +30,45 @@ storage_list_objects(Storage *storage, Call *call, const char *container, const 
     }
 }
 
+/* What HTTP lets through is a thousand times what services take; every open object keeps its metadata. */
+static gboolean
+check_size(const Metadata *metadata, GError **error)
+{
+    GHashTableIter iter;
+    gpointer name, value;
+    gsize total_bytes = 0;
+    g_hash_table_iter_init(&iter, (Metadata *)metadata);
+    while (g_hash_table_iter_next(&iter, &name, &value))
+        total_bytes += strlen(name) + strlen(value);
+    if (total_bytes <= DRIVER_MAX_METADATA_BYTES)
+        return TRUE;
+    g_set_error(error, STORAGEFS_ERROR, ERROR_PROTOCOL, "%zu bytes of metadata, more than %u", total_bytes,
+                DRIVER_MAX_METADATA_BYTES);
+    return FALSE;
+}
+
+static gboolean
+stat_once(StorageAttempt *attempt, ObjectInfo *out)
+{
+    Storage *storage = attempt->storage;
+    g_auto(ObjectInfo) found = {0};
+    if (!storage->settings->driver->stat_object(storage->instance, attempt->call, attempt->container,
+                                                attempt->key, &found, &attempt->failure) ||
+        (found.metadata && !check_size(found.metadata, &attempt->failure)))
+        return FALSE;
+    *out = found;
+    found = (ObjectInfo){0};
+    return TRUE;
+}
+
 gboolean
 storage_stat_object(Storage *storage, Call *call, const char *container, const char *key, ObjectInfo *out,
                     GError **error)
 {
-    const Driver *driver = storage->settings->driver;
     StorageAttempt attempt;
     if (!storage_attempt_begin(&attempt, storage, call, container, key, error))
         return FALSE;
-    while (!driver->stat_object(storage->instance, call, container, key, out, &attempt.failure)) {
+    while (!stat_once(&attempt, out)) {
         if (!storage_attempt_again(&attempt, error))
             return FALSE;
     }
@@ -60,6 +90,9 @@ storage_read_object(Storage *storage, Call *call, const char *container, const c
         if (!storage_attempt_again(&attempt, error))
             return FALSE;
     }
+    /* The bytes are good; who needs the metadata asks for it, and is told. */
+    if (out_info && out_info->metadata && !check_size(out_info->metadata, NULL))
+        g_clear_pointer(&out_info->metadata, g_hash_table_unref);
     *out_length_bytes = MIN(got, length_bytes);
     atomic_fetch_add_explicit(&storage->body_bytes_received, *out_length_bytes, memory_order_relaxed);
     return storage_attempt_done(&attempt);

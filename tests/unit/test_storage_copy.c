@@ -1,4 +1,4 @@
-/* Copies on the server and changes of metadata, whole and by parts. */
+/* Copies on the server and changes of metadata, whole and by parts; how much metadata there may be. */
 #include "tests/unit/storage_fixture.h"
 
 #include <string.h>
@@ -123,6 +123,35 @@ test_set_metadata_lost_reply(StorageFixture *fixture, gconstpointer data)
     g_assert_cmpuint(storage_fixture_count(fixture, MEMORY_SET_METADATA), ==, 1);
 }
 
+/* A service may send what HTTP lets through; nobody keeps megabytes for one object. */
+static void
+test_too_much_metadata(StorageFixture *fixture, gconstpointer data)
+{
+    g_autofree char *etag = storage_fixture_put(fixture, "k", "text");
+    g_auto(ObjectInfo) info = {0}, read_info = {0};
+    g_autoptr(GError) error = NULL;
+    char buffer[8];
+    gsize length = 0;
+    lock_acquire(&fixture->store->lock);
+    MemoryObject *object = memory_store_get_object_locked(fixture->store, "c", "k", NULL);
+    object->metadata = object->metadata ? object->metadata : metadata_new();
+    g_hash_table_insert(object->metadata, g_strdup("x"), g_strnfill(DRIVER_MAX_METADATA_BYTES - 1, 'y'));
+    lock_release(&fixture->store->lock);
+    g_assert_true(storage_stat_object(fixture->storage, NULL, "c", "k", &info, &error));
+    g_assert_cmpuint(g_hash_table_size(info.metadata), ==, 1);
+    object_info_clear(&info);
+    lock_acquire(&fixture->store->lock);
+    g_hash_table_insert(object->metadata, g_strdup("z"), g_strdup(""));
+    lock_release(&fixture->store->lock);
+    g_assert_false(storage_stat_object(fixture->storage, NULL, "c", "k", &info, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_PROTOCOL);
+    g_assert_null(info.metadata);
+    g_assert_true(
+        storage_read_object(fixture->storage, NULL, "c", "k", 0, 4, etag, buffer, &length, &read_info, NULL));
+    g_assert_cmpuint(length, ==, 4);
+    g_assert_null(read_info.metadata);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -135,6 +164,7 @@ main(int argc, char **argv)
                         test_large_copy_that_fails_leaves_nothing, LARGE_KEYS);
     storage_fixture_add("/storage-copy/metadata-of-a-large-object", test_metadata_of_a_large_object,
                         LARGE_KEYS);
+    storage_fixture_add("/storage-copy/too-much-metadata", test_too_much_metadata, NULL);
     storage_fixture_add("/storage-copy/set-metadata-lost-reply", test_set_metadata_lost_reply, NULL);
     return g_test_run();
 }
