@@ -1,12 +1,16 @@
 #include "src/cli/cli_control.h"
 
 #include "src/base/json_shape.h"
+#include "src/cli/cli_status_shape.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* A million uploads have room. */
+#define MAXIMUM_BYTES (1u << 30)
 
 static int
 open_control(const char *mount_point, const char *name, int flags, GError **error)
@@ -35,13 +39,18 @@ cli_control_read(const char *mount_point, const char *name, GError **error)
         return NULL;
     g_autoptr(GString) text = g_string_new(NULL);
     char buffer[16384];
-    ssize_t length;
-    while ((length = read(fd, buffer, sizeof buffer)) > 0)
+    ssize_t length = 0;
+    while (text->len <= MAXIMUM_BYTES && (length = read(fd, buffer, sizeof buffer)) > 0)
         g_string_append_len(text, buffer, length);
     int errnum = errno;
     close(fd);
     if (length < 0) {
         error_set_errno(error, errnum, "%s/.control/%s", mount_point, name);
+        return NULL;
+    }
+    if (text->len > MAXIMUM_BYTES) {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_TOO_LARGE, "%s/.control/%s: more than %u bytes",
+                    mount_point, name, MAXIMUM_BYTES);
         return NULL;
     }
     return g_string_free(g_steal_pointer(&text), FALSE);
@@ -68,7 +77,7 @@ cli_control_read_status(const char *mount_point, GError **error)
     if (text == NULL)
         return NULL;
     g_autoptr(JsonNode) root = json_shape_check(text, strlen(text)) ? json_from_string(text, NULL) : NULL;
-    if (root != NULL && JSON_NODE_HOLDS_OBJECT(root))
+    if (root != NULL && JSON_NODE_HOLDS_OBJECT(root) && cli_status_shape_check(json_node_get_object(root)))
         return g_steal_pointer(&root);
     g_set_error(error, STORAGEFS_ERROR, ERROR_PROTOCOL,
                 "%s/.control/status is not what this version understands", mount_point);
