@@ -10,8 +10,10 @@ import random
 import threading
 import time
 
+from harness.figures import long_run
 from twins import Difference, rename_no_replace
 
+SHARE_ALL = long_run("SHARE_ALL", 0)
 NAMES = 4
 LENGTH = 20_000
 # Somebody else replaced it meanwhile, or took it away.
@@ -29,8 +31,9 @@ def is_version(data):
 
 
 class Sharing:
-    """What the threads of one container share. In journal mode the other client leaves their names alone: a writer who loses
-    a race there is parked, not told."""
+    """What the threads of one container share. In journal mode a writer who loses a race is parked, not told: there the other
+    client leaves their names alone, and what is published is not replaced or unlinked (but with STORAGEFS_TEST_SHARE_ALL=1).
+    On a disk it leaves them alone because a file that is replaced may come back with the old one's inode number."""
 
     def __init__(self, place, prefix, threads, rounds, seed):
         self.place, self.prefix, self.rounds, self.seed = place, prefix, rounds, seed
@@ -47,6 +50,9 @@ class Sharing:
 
     def path(self, name):
         return f"{self.place.path}/{self.prefix}{name}"
+
+    def is_replaced(self):
+        return not self.place.journal or SHARE_ALL
 
     def start(self):
         for thread in [*self.threads, *filter(None, [self.foreigner])]:
@@ -88,7 +94,7 @@ class Sharing:
 
     def _publish(self, index, number, name):
         try:
-            os.rename(self._make_own(index, number), self.path(f"s{name}"))
+            os.rename(self._make_own(index, number), self.path(f"s{name}" if self.is_replaced() else f"s{index}.{number}"))
         except OSError as error:
             if error.errno != errno.ESTALE or not self.foreigner or self.place.journal:
                 raise
@@ -108,10 +114,11 @@ class Sharing:
                 raise
             return None
 
-    def _read(self, _index, _number, name):
-        data = self._read_whole(f"s{name}")
+    def _read(self, index, number, name):
+        name = f"s{name}" if self.is_replaced() else f"s{(index + 1) % len(self.threads)}.{max(0, number - name)}"
+        data = self._read_whole(name)
         if data is not None and not is_version(data):
-            raise Difference(f"s{name} is no version that anybody wrote: {len(data)} bytes, {data[:20]!r}...{data[-20:]!r}")
+            raise Difference(f"{name} is no version that anybody wrote: {len(data)} bytes, {data[:20]!r}...{data[-20:]!r}")
 
     def _unlink(self, _index, _number, name):
         try:
@@ -147,7 +154,7 @@ class Sharing:
     def _change_behind(self, index, numbers):
         number = 0
         while not self.ending.is_set():
-            word = "other" if self.place.journal else numbers.choice(["s", "other"])
+            word = "other" if self.place.journal or not self.place.is_versioned else numbers.choice(["s", "other"])
             try:
                 self.place.store(f"{self.prefix}{word}{numbers.randrange(NAMES)}", make_version(index, number) if numbers.random() < 0.8 else None)
             except FileNotFoundError:

@@ -23,7 +23,7 @@ SEED = long_run("SEED", 1)
 TIMES = long_run("OPERATIONS", 1)
 THREADS = 2
 # By driver: operations of each thread on its own files, and on shared ones.
-SIZES = {"memory": (300, 60), "local": (300, 60), "ceph": (100, 60), "swift": (40, 24)}
+SIZES = {"memory": (200, 60), "local": (200, 60), "ceph": (80, 48), "swift": (30, 18)}
 PATIENCE_S = 180 + 60 * TIMES
 OPTIONS = {"plain": {}, "cached": {"cache_size": "8M"}, "served": {"passthrough": False},
            "cached-served": {"cache_size": "8M", "passthrough": False}}
