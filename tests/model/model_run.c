@@ -1,6 +1,7 @@
 /* Sequences of operations from several threads, and the search for a short one that fails. */
 #include "tests/model/model_run.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -269,7 +270,7 @@ model_run_share(guint calls)
     shares = calls;
 }
 
-void
+guint
 model_run_seeds(const ModelRun *run, ModelTry try, gconstpointer data, guint32 first, guint seeds)
 {
     const char *seed = g_getenv("STORAGEFS_MODEL_SEED"), *seconds = g_getenv("STORAGEFS_MODEL_SECONDS");
@@ -281,8 +282,20 @@ model_run_seeds(const ModelRun *run, ModelTry try, gconstpointer data, guint32 f
     guint done = 0;
     while (done < seeds || g_get_monotonic_time() < end_us) {
         if (!model_run_one(run, try, data, first + done++))
-            return;
+            return done;
     }
     g_test_message("%s: seeds %u to %u, %u operations", run->variant->name, first, first + done - 1,
                    done * run->count * run->threads);
+    return done;
+}
+
+void
+model_run_count(const char *part, const char *what, guint64 number)
+{
+    const char *path = g_getenv("STORAGEFS_TEST_FIGURES");
+    FILE *file = path != NULL ? fopen(path, "ae") : NULL;
+    if (file == NULL)
+        return;
+    fprintf(file, "{\"part\": \"%s\", \"%s\": %" G_GUINT64_FORMAT "}\n", part, what, number);
+    fclose(file);
 }

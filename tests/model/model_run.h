@@ -1,7 +1,8 @@
 /* Runs sequences, and makes one that fails short.
  *
  *     STORAGEFS_MODEL_SEED=7       this seed only
- *     STORAGEFS_MODEL_SECONDS=60   the whole program for so long, with one seed after the other
+ *     STORAGEFS_MODEL_SECONDS=60   the whole program for so long, with one seed after the other; from
+ *                                  STORAGEFS_MODEL_SEED on, if that is set too
  */
 #pragma once
 
@@ -22,9 +23,11 @@ char *model_run(const ModelRun *run, GArray *operations, gboolean *out_met);
 typedef char *(*ModelTry)(gconstpointer data, GArray *operations);
 /* How many calls of model_run_seeds() share the seconds. */
 void model_run_share(guint calls);
-/* Seeds from `first` on, `seeds` of them or as the environment says. What fails is made short, printed, and
- * fails the test. */
-void model_run_seeds(const ModelRun *run, ModelTry try, gconstpointer data, guint32 first, guint seeds);
+/* Seeds from `first` on, `seeds` of them or as the environment says; how many it was. What fails is made
+ * short, printed, and fails the test. */
+guint model_run_seeds(const ModelRun *run, ModelTry try, gconstpointer data, guint32 first, guint seeds);
+/* For scripts/soak: adds to what was done, in the file STORAGEFS_TEST_FIGURES if that is set. */
+void model_run_count(const char *part, const char *what, guint64 number);
 /* The same for one sequence. TRUE: no difference. */
 gboolean model_run_one(const ModelRun *run, ModelTry try, gconstpointer data, guint32 seed);
 

@@ -28,17 +28,24 @@ run_it(gconstpointer data, GArray *operations)
 }
 
 static void
+run_seeds(const ModelRun *run, guint seeds)
+{
+    guint done = model_run_seeds(run, run_it, run, 1, seeds);
+    model_run_count("random operations, in process", "operations", (guint64)done * run->count * run->threads);
+}
+
+static void
 test_alone(gconstpointer data)
 {
     ModelRun run = {.variant = data, .threads = 1, .count = 250, .alone = TRUE};
-    model_run_seeds(&run, run_it, &run, 1, 8);
+    run_seeds(&run, 8);
 }
 
 static void
 test_threads(gconstpointer data)
 {
     ModelRun run = {.variant = data, .threads = 4, .count = 120, .foreign = TRUE};
-    model_run_seeds(&run, run_it, &run, 1, 3);
+    run_seeds(&run, 3);
 }
 
 int

@@ -28,6 +28,8 @@ typedef struct {
     guint kind;
 } Faults;
 
+static guint64 faults_met, operations_done;
+
 static char *
 run_all(gconstpointer data, GArray *operations)
 {
@@ -43,6 +45,8 @@ run_all(gconstpointer data, GArray *operations)
         ModelRun run = faults->run;
         run.fault = &fault;
         g_autofree char *difference = model_run(&run, operations, &met);
+        faults_met += met;
+        operations_done += operations->len;
         if (difference != NULL)
             return g_strdup_printf("call %u is %s: %s", nth, KINDS[faults->kind].name, difference);
         g_assert_cmpuint(nth, <, MAXIMUM_CALLS);
@@ -68,5 +72,8 @@ main(int argc, char **argv)
         g_autofree char *path = g_strconcat("/model/faults/", VARIANTS[i].name, NULL);
         g_test_add_data_func(path, &VARIANTS[i], test_faults);
     }
-    return g_test_run();
+    int status = g_test_run();
+    model_run_count("operations under faults, in process", "operations", operations_done);
+    model_run_count("operations under faults, in process", "faults", faults_met);
+    return status;
 }

@@ -4,6 +4,10 @@ import json
 import os
 
 
+def is_wanted():
+    return "STORAGEFS_TEST_FIGURES" in os.environ
+
+
 def count(part, **figures):
     """count("daemon killed", operations=1200, kills=10): numbers that may be added up."""
     if path := os.environ.get("STORAGEFS_TEST_FIGURES"):

@@ -10,6 +10,7 @@ import sys
 import urllib.error
 import urllib.request
 
+from harness import figures
 from harness.process import SERVERS
 
 
@@ -90,6 +91,8 @@ class CountingProxy:
 
     def set_rules(self, *rules):
         """These faults instead of the present ones, see proxy_rules.py; a misspelt one is a ValueError."""
+        if figures.is_wanted() and (faults := len(self.injected())):
+            figures.count("requests spoiled by the proxy", faults=faults)
         self._control("PUT", "/rules", json.dumps(rules).encode())
 
     def injected(self):
