@@ -63,10 +63,8 @@ print_status(JsonObject *status)
     else
         printf("\npassthrough off: %s", text_of(paths, "passthrough_off_because"));
     JsonObject *memory = json_object_get_object_member(status, "memory");
-    g_autofree char *used = g_format_size_full((guint64)json_object_get_int_member(memory, "used_bytes"),
-                                               G_FORMAT_SIZE_IEC_UNITS);
-    g_autofree char *limit = g_format_size_full((guint64)json_object_get_int_member(memory, "limit_bytes"),
-                                                G_FORMAT_SIZE_IEC_UNITS);
+    g_autofree char *used = size_of(memory, "used_bytes");
+    g_autofree char *limit = size_of(memory, "limit_bytes");
     printf("\n%u uploads, buffers %s of %s, %" G_GINT64_FORMAT " errors logged\n",
            json_array_get_length(json_object_get_array_member(status, "uploads")), used, limit,
            json_object_get_int_member(json_object_get_object_member(status, "errors"), "logged"));

@@ -85,6 +85,12 @@ void object_file_set_attributes(ObjectFile *file, unsigned valid, const FileAttr
 /* Replaces user metadata (without ours, see attributes.h) and, unless NULL, the content type. */
 void object_file_set_metadata(ObjectFile *file, const char *content_type, Metadata *others);
 
+/* Other metadata were stored with the version `etag`, the file's own, by who did not have it open: `stored`
+ * is what that has made of it, `attributes` are what it has there. What was set through the file since then
+ * stays. FALSE, and nothing happens: the file is at another version by now. */
+gboolean object_file_take_metadata(ObjectFile *file, const char *etag, const ObjectInfo *stored,
+                                   const FileAttributes *attributes);
+
 /* Publishes content and attributes when DIRTY or FAILED; TRUE at once when CLEAN. Concurrent callers wait for
  * one publication that holds what each of them wrote before. On failure the bytes are saved in the recovery
  * directory where a retry cannot help (CHANGED, EXISTS, DENIED at last close ...).

@@ -106,6 +106,44 @@ take_result_locked(ObjectFile *file, const PublicationResult *result, gboolean c
 }
 
 static void
+take_attributes_locked(ObjectFile *file, const FileAttributes *attributes)
+{
+    unsigned taken = ~file->explicit_attributes;
+    if (taken & FILE_SET_MODE)
+        file->attributes.mode = (file->attributes.mode & S_IFMT) | (attributes->mode & 07777);
+    if (taken & FILE_SET_UID)
+        file->attributes.uid = attributes->uid;
+    if (taken & FILE_SET_GID)
+        file->attributes.gid = attributes->gid;
+    if (taken & FILE_SET_TIMES && !file->content_dirty)
+        file->attributes.mtime_ns = attributes->mtime_ns;
+}
+
+gboolean
+object_file_take_metadata(ObjectFile *file, const char *etag, const ObjectInfo *stored,
+                          const FileAttributes *attributes)
+{
+    lock_acquire(&file->lock);
+    gboolean same = file->base != NULL && !file->lost && g_strcmp0(file->info.etag, etag) == 0;
+    if (same) {
+        object_version_move(file->base, file->container, file->key, stored->etag);
+        file->generation++;
+        object_info_clear(&file->info);
+        object_info_copy(&file->info, stored);
+        take_attributes_locked(file, attributes);
+    }
+    if (same && !file->attributes_dirty) {
+        g_hash_table_unref(file->others);
+        file->others = stored->metadata != NULL ? g_hash_table_ref(stored->metadata) : metadata_new();
+        g_free(file->content_type);
+        file->content_type = g_strdup(
+            stored->content_type != NULL ? stored->content_type : attributes_guess_content_type(file->key));
+    }
+    lock_release(&file->lock);
+    return same;
+}
+
+static void
 finish_locked(ObjectFile *file, const PublicationResult *result, gboolean content, const GError *failure)
 {
     gboolean stored = result->content_stored;

@@ -128,6 +128,12 @@ objects_store_metadata(Tree *tree, Call *call, Node *node, const FileAttributes 
         return FALSE;
     complete_info(&stored, &known, &place, content_type);
     lock_acquire(&tree->lock);
+    /* Somebody has opened it meanwhile, as it was before. What he has published since is newer than this. */
+    if (node->kind == NODE_FILE && node->file != NULL &&
+        !object_file_take_metadata(node->file, known.etag, &stored, attributes)) {
+        lock_release(&tree->lock);
+        return TRUE;
+    }
     entry_facts_from_attributes(&node->facts, attributes);
     node->facts.flags |= FACT_EXACT | (node->kind == NODE_FOLDER ? FACT_MARKER | FACT_MARKER_ASKED : 0);
     node->facts.known_at_us = tree_core_now();
