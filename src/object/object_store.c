@@ -16,6 +16,7 @@
 /* And a quarter what large ones were given and has not been sent; no less than what makes a difference. */
 #define WINDOW_SHARE 4
 #define MINIMUM_WINDOW_BYTES (8u << 20)
+#define STRIDE_SHARE 32
 
 static gboolean
 make_private_folder(const char *path, GError **error)
@@ -72,8 +73,9 @@ object_store_new(const ObjectStoreSettings *settings, GError **error)
     store->staging_budget = memory_budget_new(limit / STAGING_SHARE);
     guint64 window = limit / WINDOW_SHARE >= MINIMUM_WINDOW_BYTES ? limit / WINDOW_SHARE : 0;
     store->staging_pool = staging_pool_new(window);
-    store->budget =
-        memory_budget_new(limit - limit / STAGING_SHARE - staging_pool_get_limit(store->staging_pool));
+    store->stride_budget = memory_budget_new(limit / STRIDE_SHARE);
+    store->budget = memory_budget_new(limit - limit / STAGING_SHARE - limit / STRIDE_SHARE -
+                                      staging_pool_get_limit(store->staging_pool));
     store->blocks = block_cache_new(store->budget);
     store->clocks = stream_clock_set_new();
     store->versions = object_version_table_new();
@@ -106,6 +108,7 @@ object_store_free(ObjectStore *store)
     memory_budget_free(store->budget);
     memory_budget_free(store->staging_budget);
     staging_pool_free(store->staging_pool);
+    memory_budget_free(store->stride_budget);
     loan_table_free(store->loans);
     object_version_table_free(store->versions);
     condition_clear(&store->idle);
@@ -179,15 +182,19 @@ object_store_drain(ObjectStore *store, Call *call, GError **error)
 void
 object_store_get_statistics(ObjectStore *store, ObjectStoreStatistics *out)
 {
-    guint64 staging_used = 0, staging_peak = 0, window_used = 0, window_peak = 0;
-    *out = (ObjectStoreStatistics){.memory_limit_bytes = memory_budget_get_limit(store->budget) +
-                                                         memory_budget_get_limit(store->staging_budget) +
-                                                         staging_pool_get_limit(store->staging_pool)};
-    memory_budget_get_use(store->budget, &out->memory_used_bytes, &out->memory_peak_bytes);
-    memory_budget_get_use(store->staging_budget, &staging_used, &staging_peak);
+    guint64 window_used = 0, window_peak = 0;
+    MemoryBudget *const budgets[] = {store->budget, store->staging_budget, store->stride_budget};
     staging_pool_get_use(store->staging_pool, &window_used, &window_peak);
-    out->memory_used_bytes += staging_used + window_used;
-    out->memory_peak_bytes += staging_peak + window_peak;
+    *out = (ObjectStoreStatistics){.memory_limit_bytes = staging_pool_get_limit(store->staging_pool),
+                                   .memory_used_bytes = window_used,
+                                   .memory_peak_bytes = window_peak};
+    for (guint i = 0; i < G_N_ELEMENTS(budgets); i++) {
+        guint64 used = 0, peak = 0;
+        memory_budget_get_use(budgets[i], &used, &peak);
+        out->memory_limit_bytes += memory_budget_get_limit(budgets[i]);
+        out->memory_used_bytes += used;
+        out->memory_peak_bytes += peak;
+    }
     block_cache_get_counts(store->blocks, &out->block_hits, &out->block_misses);
     lock_acquire(&store->lock);
     out->read_ahead_bytes = store->read_ahead_bytes;

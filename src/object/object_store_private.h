@@ -17,6 +17,8 @@ struct ObjectStore {
     MemoryBudget *budget;
     MemoryBudget *staging_budget; /* small staging files; apart, because they are held while others wait */
     StagingPool *staging_pool;    /* large ones, while they are written */
+    MemoryBudget *stride_budget;  /* what read_stride.h fetches ahead; apart, because it is kept for readers
+                                     that pause */
     BlockCache *blocks;
     DiskCache *disk_cache; /* NULL: none */
     ObjectVersionTable *versions;

@@ -2,10 +2,10 @@
 
 #include "src/base/lock.h"
 #include "src/object/object_store_private.h"
+#include "src/object/read_stride.h"
 #include "src/object/read_window.h"
 
 #define BLOCK BLOCK_CACHE_BLOCK_BYTES
-#define PAGE 4096u
 /* Positions of one handle that may advance at the same time (threads that share a descriptor). */
 #define CURSORS 4u
 /* How far the kernel's parallel requests of one sequential reader stray from their order; less before the
@@ -14,12 +14,16 @@
 #define FIRST_DISORDER_BYTES (512u << 10)
 #define SMALL_FILE_BYTES (128u << 10)
 #define MAXIMUM_ATTEMPTS 8
+/* Who skips more than eight times what he reads, with more than a few reads, does not want whole blocks. */
+#define SPARSE_FACTOR 8u
+#define SPARSE_READS 4u
 
 /* One position: what was read at it lies between low and high. */
 typedef struct {
     guint64 low, high;
-    guint forward, backward;       /* reads that moved high up, or low down */
-    guint64 asked_from, asked_end; /* blocks asked for, from .. end */
+    guint forward, backward;                 /* reads that moved high up, or low down */
+    guint64 recently_read, recently_skipped; /* bytes, the older the less */
+    guint64 asked_from, asked_end;           /* blocks asked for, from .. end */
     ReadWindow window;
     guint64 last_use;
     StreamClock *clock; /* NULL: nothing is fetched ahead of it */
@@ -27,6 +31,7 @@ typedef struct {
 
 struct ReadAhead {
     ObjectStore *store;
+    ReadStride *stride;
     Call *call; /* of everything fetched ahead; without a deadline */
     Lock lock;  /* above block_cache in the lock order */
     ObjectVersion *version;
@@ -39,6 +44,7 @@ read_ahead_new(ObjectStore *store)
 {
     ReadAhead *ahead = g_new0(ReadAhead, 1);
     ahead->store = store;
+    ahead->stride = read_stride_new(store);
     ahead->call = call_new(0);
     lock_init(&ahead->lock);
     return ahead;
@@ -48,6 +54,13 @@ static gboolean
 is_backward(const Cursor *cursor)
 {
     return cursor->backward > 1 && cursor->backward > cursor->forward;
+}
+
+static gboolean
+is_sparse(const Cursor *cursor)
+{
+    return cursor->forward + cursor->backward >= SPARSE_READS &&
+           cursor->recently_skipped > SPARSE_FACTOR * cursor->recently_read;
 }
 
 /* What was fetched for this position and nobody read. */
@@ -82,6 +95,7 @@ read_ahead_free(ReadAhead *ahead)
     lock_acquire(&ahead->lock);
     forget_version_locked(ahead);
     lock_release(&ahead->lock);
+    read_stride_free(ahead->stride);
     call_unref(ahead->call);
     lock_clear(&ahead->lock);
     g_free(ahead);
@@ -197,6 +211,18 @@ find_cursor_locked(ReadAhead *ahead, guint64 offset, guint64 end)
 }
 
 static void
+note_density(Cursor *cursor, guint64 offset, guint64 end)
+{
+    guint64 skipped = 0;
+    if (cursor->forward > 0 && offset > cursor->high)
+        skipped = offset - cursor->high;
+    else if (end < cursor->low)
+        skipped = cursor->low - end;
+    cursor->recently_read = cursor->recently_read / 8 * 7 + (end - offset);
+    cursor->recently_skipped = cursor->recently_skipped / 8 * 7 + skipped;
+}
+
+static void
 move_cursor(Cursor *cursor, guint64 offset, guint64 end, gint64 now_us)
 {
     gboolean first = cursor->forward == 0, up = first || end > cursor->high;
@@ -222,11 +248,13 @@ note(ReadAhead *ahead, ObjectVersion *version, guint64 offset, gsize length_byte
     }
     Cursor *cursor = find_cursor_locked(ahead, offset, end);
     cursor->last_use = ++ahead->clock;
+    note_density(cursor, offset, end);
     move_cursor(cursor, offset, end, now_us);
     if (waits)
         read_window_note_wait(&cursor->window);
     gboolean backward = is_backward(cursor);
-    gboolean sequential = backward || cursor->forward > 1 || (offset == 0 && length_bytes >= BLOCK / 2);
+    gboolean sequential =
+        !is_sparse(cursor) && (backward || cursor->forward > 1 || (offset == 0 && length_bytes >= BLOCK / 2));
     if (sequential && cursor->clock == NULL) {
         cursor->clock = stream_clock_new(ahead->store->clocks, now_us);
         cursor->asked_from = cursor->asked_end = offset / BLOCK;
@@ -239,43 +267,6 @@ note(ReadAhead *ahead, ObjectVersion *version, guint64 offset, gsize length_byte
         fetch_upwards_locked(ahead, version, cursor, offset / BLOCK, now_us);
     lock_release(&ahead->lock);
     return sequential || size <= SMALL_FILE_BYTES || (size <= BLOCK && offset == 0);
-}
-
-typedef struct {
-    MemoryBudget *budget;
-    gsize charged_bytes;
-    guint8 data[];
-} Pages;
-
-static void
-pages_free(gpointer data)
-{
-    Pages *pages = data;
-    MemoryBudget *budget = pages->budget;
-    gsize charged_bytes = pages->charged_bytes;
-    g_free(pages);
-    memory_budget_give(budget, charged_bytes);
-}
-
-static gboolean
-read_exactly(ReadAhead *ahead, Call *call, ObjectVersion *version, guint64 offset, gsize length_bytes,
-             ReadVector *out, GError **error)
-{
-    guint64 first = offset - offset % PAGE;
-    guint64 end = MIN((offset + length_bytes + PAGE - 1) / PAGE * PAGE, object_version_get_size(version));
-    gsize wanted = (gsize)(end - first);
-    if (!memory_budget_take(ahead->store->budget, call, wanted, error))
-        return FALSE;
-    Pages *pages = g_malloc(sizeof *pages + wanted);
-    pages->budget = ahead->store->budget;
-    pages->charged_bytes = wanted;
-    if (!object_version_read(version, call, first, wanted, pages->data, error)) {
-        pages_free(pages);
-        return FALSE;
-    }
-    if (!read_vector_add(out, pages->data + (offset - first), length_bytes, pages, pages_free))
-        pages_free(pages);
-    return TRUE;
 }
 
 gboolean
@@ -304,7 +295,7 @@ read_ahead_read(ReadAhead *ahead, Call *call, ObjectVersion *version, guint64 of
         if (block != NULL && !block_cache_run(blocks, block, call, error))
             return FALSE;
     }
-    return read_exactly(ahead, call, version, offset, length_bytes, out, error);
+    return read_stride_read(ahead->stride, call, version, offset, length_bytes, out, error);
 }
 
 gboolean

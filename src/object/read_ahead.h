@@ -2,9 +2,9 @@
  *
  * Sequential (forward or backward; the kernel's parallel requests may come out of order, several positions
  * may advance at once): whole blocks, fetched ahead in parallel, over a window (read_window.h) that shares
- * the memory budget fairly among the positions of the daemon that are read (stream_clock.h). Random: exactly
- * what is asked, in pages, and nothing is kept. A small file that is read from its start comes in one
- * request. Thread-safe.
+ * the memory budget fairly among the positions of the daemon that are read (stream_clock.h). Random, or with
+ * gaps many times what is read: exactly what is asked, in pages (read_stride.h), and nothing is kept. A small
+ * file that is read from its start comes in one request. Thread-safe.
  */
 #pragma once
 
