@@ -77,7 +77,7 @@ static gboolean
 mount_small_disk(DiskCacheFixture *fixture, const char *options)
 {
     disk_cache_fixture_close(fixture);
-    gboolean done = unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+    gboolean done = unshare(CLONE_NEWNS) == 0 && mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 &&
                     mount("none", fixture->folder, "tmpfs", 0, options) == 0;
     if (!done)
         g_test_skip("needs the right to mount");

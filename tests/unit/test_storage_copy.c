@@ -133,7 +133,7 @@ test_too_much_metadata(StorageFixture *fixture, gconstpointer data)
     char buffer[8];
     gsize length = 0;
     lock_acquire(&fixture->store->lock);
-    MemoryObject *object = memory_store_get_object_locked(fixture->store, "c", "k", NULL);
+    g_autoptr(MemoryObject) object = memory_store_get_object_locked(fixture->store, "c", "k", NULL);
     object->metadata = object->metadata ? object->metadata : metadata_new();
     g_hash_table_insert(object->metadata, g_strdup("x"), g_strnfill(DRIVER_MAX_METADATA_BYTES - 1, 'y'));
     lock_release(&fixture->store->lock);
