@@ -11,7 +11,6 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 static gboolean
@@ -72,14 +71,37 @@ front_mount_check(const char *mount_point, GError **error)
     return TRUE;
 }
 
+/* From the kernel's table: asking the mount itself would be a request to this process, and a thread that
+ * waits for its answer while the process is killed keeps the device open, so that the mount would never end.
+ */
+static gboolean
+find_device_number(const char *mount_point, guint *out_major, guint *out_minor)
+{
+    gboolean found = FALSE;
+    g_autofree char *table = NULL;
+    if (!g_file_get_contents("/proc/self/mountinfo", &table, NULL, NULL))
+        return FALSE;
+    g_auto(GStrv) lines = g_strsplit(table, "\n", -1);
+    for (guint i = 0; lines[i] != NULL; i++) {
+        /* proc_pid_mountinfo(5): number, parent's, MAJOR:MINOR, root, mount point (octal escapes), ... */
+        g_auto(GStrv) fields = g_strsplit(lines[i], " ", 6);
+        if (g_strv_length(fields) < 6)
+            continue;
+        g_autofree char *point = g_strcompress(fields[4]);
+        if (strcmp(point, mount_point) == 0 &&
+            sscanf(fields[2], "%u:%u", out_major, out_minor) == 2) /* the last one lies on top */
+            found = TRUE;
+    }
+    return found;
+}
+
 gboolean
 front_mount_raise_read_ahead(const char *mount_point, guint kibibytes)
 {
-    struct stat attributes;
-    if (stat(mount_point, &attributes) != 0)
+    guint major_number = 0, minor_number = 0;
+    if (!find_device_number(mount_point, &major_number, &minor_number))
         return FALSE;
-    g_autofree char *path = g_strdup_printf("/sys/class/bdi/%u:%u/read_ahead_kb", major(attributes.st_dev),
-                                            minor(attributes.st_dev));
+    g_autofree char *path = g_strdup_printf("/sys/class/bdi/%u:%u/read_ahead_kb", major_number, minor_number);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return FALSE;

@@ -70,6 +70,8 @@ front_init(void *data, struct fuse_conn_info *connection)
     connection->max_write = MIN(connection->max_write, REQUEST_BYTES_MAX);
     connection->max_background = BACKGROUND_MAX;
     connection->congestion_threshold = BACKGROUND_MAX * 3 / 4;
+    /* The kernel cuts what was raised before this answer down to it. */
+    connection->max_readahead = READ_AHEAD_KIB << 10;
     connection->time_gran = 1;
     front->readdirplus = is_wanted(connection, FUSE_CAP_READDIRPLUS);
     front_passthrough_negotiate(front, connection);
@@ -210,16 +212,6 @@ front_new(StorageSet *set, ObjectStore *store, Tree *tree, const FrontOptions *o
     return front;
 }
 
-/* The mount must be served while its device number is asked for. */
-static gpointer
-raise_read_ahead(gpointer data)
-{
-    Front *front = data;
-    gboolean raised = front_mount_raise_read_ahead(front->options.mount_point, READ_AHEAD_KIB);
-    g_atomic_int_set(&front->large_read_ahead, raised);
-    return NULL;
-}
-
 /* The signals were blocked before any thread started: only this thread takes them, and only here. */
 static void
 let_signals_in(gboolean in)
@@ -240,13 +232,13 @@ front_run(Front *front, GError **error)
     struct fuse_loop_config *config = fuse_loop_cfg_create();
     fuse_loop_cfg_set_max_threads(config, READER_THREADS_MAX);
     fuse_loop_cfg_set_idle_threads(config, READER_THREADS_IDLE);
-    GThread *helper = g_thread_new("read-ahead", raise_read_ahead, front);
+    gboolean raised = front_mount_raise_read_ahead(front->options.mount_point, READ_AHEAD_KIB);
+    g_atomic_int_set(&front->large_read_ahead, raised);
     let_signals_in(TRUE);
     int result = fuse_session_loop_mt(front->session, config);
     let_signals_in(FALSE);
     fuse_loop_cfg_destroy(config);
     unmount_session(front);
-    g_thread_join(helper);
     fuse_remove_signal_handlers(front->session);
     if (result < 0)
         return error_set_errno(error, -result, "the session at %s ended", front->options.mount_point);
