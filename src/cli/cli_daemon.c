@@ -2,6 +2,7 @@
 
 #include "src/base/log.h"
 #include "src/cli/cli.h"
+#include "src/cli/cli_ready.h"
 #include "src/front/front.h"
 
 #include <errno.h>
@@ -250,9 +251,11 @@ serve(const CliDaemonOptions *options, int started_fd)
     storage_set_connect(daemon.set);
     object_store_start_journal(daemon.store);
     log_info("mounted %s at %s", daemon.settings->path, daemon.mount_point);
+    cli_ready_tell_serving();
     gboolean served = front_run(daemon.front, &error);
     if (!served)
         log_error("%s", error->message);
+    cli_ready_tell_ending();
     log_info("unmounting %s", daemon.mount_point);
     daemon_clear(&daemon);
     return served ? EXIT_SUCCESS : EXIT_FAILURE;
@@ -302,6 +305,7 @@ int
 cli_daemon_start(const CliDaemonOptions *options)
 {
     protect_memory();
+    cli_ready_init();
     if (!options->foreground)
         return start_in_background(options);
     log_open(FALSE, LOG_LEVEL_INFO);
