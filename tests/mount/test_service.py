@@ -101,3 +101,14 @@ def test_the_command_of_the_unit_heals_what_a_crash_left(local, manager):
                 os.statvfs(local.point)
             assert caught.value.errno == errno.ENOTCONN
     assert not is_mounted(local.point)
+
+
+def test_the_kernel_reads_ahead_further_from_the_start(mount, tmp_path):
+    """Said by sysfs, for a mount that nobody has asked anything yet."""
+    (tmp_path / "first").mkdir()
+    made = mount({"first": {"driver": "local", "path": tmp_path / "first"}})
+    lines = [line.split() for line in open("/proc/self/mountinfo", encoding="utf-8")]
+    number = next(fields[2] for fields in reversed(lines) if fields[4] == str(made.point))
+    with open(f"/sys/class/bdi/{number}/read_ahead_kb", encoding="utf-8") as setting:
+        assert setting.read() == "1024\n"
+    assert made.status()["fast_paths"]["large_read_ahead"]
