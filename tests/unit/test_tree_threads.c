@@ -15,7 +15,8 @@ typedef struct {
     TreeFixture *fixture;
     guint number;
     Node *directory; /* shared by all */
-    gint *running;
+    gint *running;   /* atomic, shared: threads at work */
+    gint *moved;     /* atomic, shared: how often their directory was renamed */
 } Worker;
 
 static Node *
@@ -179,8 +180,12 @@ use_moving(gpointer data)
 {
     Worker *worker = data;
     g_autofree char *name = g_strdup_printf("own-%u", worker->number);
-    for (guint round = 0; round < TURNS; round++)
+    gint64 deadline_us = g_get_monotonic_time() + PATIENCE_US;
+    for (guint round = 0; round < TURNS || g_atomic_int_get(worker->moved) == 0; round++) {
+        if (g_get_monotonic_time() >= deadline_us)
+            break;
         use_everything(worker, name);
+    }
     g_atomic_int_add(worker->running, -1);
     return NULL;
 }
@@ -191,22 +196,22 @@ test_moving(TreeFixture *fixture, gconstpointer keys)
 {
     GThread *threads[THREADS];
     Worker workers[THREADS];
-    gint running = THREADS;
+    gint running = THREADS, moved = 0;
     Node *other = tree_fixture_mkdir(fixture, fixture->container, "other");
     Node *directory = tree_fixture_mkdir(fixture, fixture->container, "d");
     for (guint i = 0; i < THREADS; i++) {
-        workers[i] = (Worker){fixture, i, directory, &running};
+        workers[i] = (Worker){fixture, i, directory, &running, &moved};
         threads[i] = g_thread_new("worker", use_moving, &workers[i]);
     }
-    guint moved = 0;
     while (g_atomic_int_get(&running) > 0) {
-        Node *from = moved % 2 == 0 ? fixture->container : other;
-        Node *to = moved % 2 == 0 ? other : fixture->container;
-        moved += tree_rename(fixture->tree, NULL, from, "d", to, "d", 0, NULL);
+        gboolean back = g_atomic_int_get(&moved) % 2 != 0;
+        Node *from = back ? other : fixture->container, *to = back ? fixture->container : other;
+        if (tree_rename(fixture->tree, NULL, from, "d", to, "d", 0, NULL))
+            g_atomic_int_inc(&moved);
     }
     for (guint i = 0; i < THREADS; i++)
         g_thread_join(threads[i]);
-    g_assert_cmpuint(moved, >, 0);
+    g_assert_cmpint(moved, >, 0);
     tree_fixture_forget(fixture, directory);
     tree_fixture_forget(fixture, other);
     wait_for_nodes(fixture->tree, 2);
