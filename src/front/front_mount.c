@@ -73,14 +73,14 @@ front_mount_check(const char *mount_point, GError **error)
 
 /* From the kernel's table: asking the mount itself would be a request to this process, and a thread that
  * waits for its answer while the process is killed keeps the device open, so that the mount would never end.
- */
-static gboolean
-find_device_number(const char *mount_point, guint *out_major, guint *out_minor)
+ * NULL: unknown. */
+static char *
+find_device_number(const char *mount_point)
 {
-    gboolean found = FALSE;
+    char *found = NULL;
     g_autofree char *table = NULL;
     if (!g_file_get_contents("/proc/self/mountinfo", &table, NULL, NULL))
-        return FALSE;
+        return NULL;
     g_auto(GStrv) lines = g_strsplit(table, "\n", -1);
     for (guint i = 0; lines[i] != NULL; i++) {
         /* proc_pid_mountinfo(5): number, parent's, MAJOR:MINOR, root, mount point (octal escapes), ... */
@@ -88,9 +88,10 @@ find_device_number(const char *mount_point, guint *out_major, guint *out_minor)
         if (g_strv_length(fields) < 6)
             continue;
         g_autofree char *point = g_strcompress(fields[4]);
-        if (strcmp(point, mount_point) == 0 &&
-            sscanf(fields[2], "%u:%u", out_major, out_minor) == 2) /* the last one lies on top */
-            found = TRUE;
+        if (strcmp(point, mount_point) != 0)
+            continue;
+        g_free(found);
+        found = g_strdup(fields[2]); /* the last one lies on top */
     }
     return found;
 }
@@ -98,10 +99,10 @@ find_device_number(const char *mount_point, guint *out_major, guint *out_minor)
 gboolean
 front_mount_raise_read_ahead(const char *mount_point, guint kibibytes)
 {
-    guint major_number = 0, minor_number = 0;
-    if (!find_device_number(mount_point, &major_number, &minor_number))
+    g_autofree char *number = find_device_number(mount_point);
+    if (number == NULL)
         return FALSE;
-    g_autofree char *path = g_strdup_printf("/sys/class/bdi/%u:%u/read_ahead_kb", major_number, minor_number);
+    g_autofree char *path = g_strdup_printf("/sys/class/bdi/%s/read_ahead_kb", number);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return FALSE;
