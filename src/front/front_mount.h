@@ -9,7 +9,8 @@
 gboolean front_mount_clear_dead(const char *mount_point, GError **error);
 /* Fails: NOT_FOUND, NOT_FOLDER, DENIED, EXISTS (already a storagefs mount). */
 gboolean front_mount_check(const char *mount_point, GError **error);
-/* Raises the kernel's read-ahead of this mount (root only): TRUE when it is in force. */
+/* Raises the kernel's read-ahead of this mount (root only). Once it is mounted and before it is served; the
+ * answer to INIT must allow as much, or cuts it down again. TRUE when the kernel has taken it. */
 gboolean front_mount_raise_read_ahead(const char *mount_point, guint kibibytes);
 /* What fuse_session_mount() does for root, with a device that is ours: mounts by mount(2) and gives the
  * descriptor of /dev/fuse, -1 when any of it fails. Nothing is logged: libfuse's own way says why. */

@@ -82,22 +82,6 @@ staging_file_free(StagingFile *staging)
 }
 
 static gboolean
-write_all(int fd, guint64 offset, const guint8 *data, gsize length_bytes, GError **error)
-{
-    while (length_bytes > 0) {
-        ssize_t written = pwrite(fd, data, length_bytes, (off_t)offset);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return error_set_errno(error, written < 0 ? errno : EIO, "write to the staging directory");
-        data += written;
-        offset += (guint64)written;
-        length_bytes -= (gsize)written;
-    }
-    return TRUE;
-}
-
-static gboolean
 reserve_locked(StagingFile *staging, gsize length_bytes)
 {
     gsize capacity = MAX(staging->capacity_bytes, 4096);
@@ -133,7 +117,7 @@ move_to_disk_locked(StagingFile *staging, GError **error)
     int fd = open_unnamed(staging->folder, error);
     if (fd < 0)
         return FALSE;
-    if (!write_all(fd, 0, staging->memory, staging->length_bytes, error)) {
+    if (!staging_window_write_file(fd, 0, staging->memory, staging->length_bytes, error)) {
         close(fd);
         return FALSE;
     }
@@ -153,13 +137,13 @@ write_steps(StagingFile *staging, int fd, guint64 offset, const guint8 *data, gs
         gsize step = length_bytes;
         gboolean taken = FALSE;
         if (!staging_window_write(staging->window, fd, offset, data, &step, &taken, error) ||
-            (!taken && !write_all(fd, offset, data, step, error)))
+            (!taken && !staging_window_write_file(fd, offset, data, step, error)))
             return FALSE;
         data += step;
         offset += step;
         length_bytes -= step;
     }
-    return write_all(fd, offset, data, length_bytes, error);
+    return staging_window_write_file(fd, offset, data, length_bytes, error);
 }
 
 gboolean
@@ -281,7 +265,7 @@ copy_by_buffer(StagingFile *from, guint64 offset, int fd, guint64 fd_offset, gui
     while (length_bytes > 0) {
         gsize piece = (gsize)MIN(length_bytes, COPY_BUFFER_BYTES);
         if (!staging_file_read(from, offset, buffer, piece, error) ||
-            !write_all(fd, fd_offset, buffer, piece, error))
+            !staging_window_write_file(fd, fd_offset, buffer, piece, error))
             return FALSE;
         offset += piece;
         fd_offset += piece;

@@ -92,8 +92,8 @@ staging_window_free(StagingWindow *window)
     window_unref(window);
 }
 
-static gboolean
-write_to(int fd, guint64 offset, const guint8 *data, gsize length_bytes, GError **error)
+gboolean
+staging_window_write_file(int fd, guint64 offset, const guint8 *data, gsize length_bytes, GError **error)
 {
     while (length_bytes > 0) {
         ssize_t written = pwrite(fd, data, length_bytes, (off_t)offset);
@@ -111,8 +111,8 @@ write_to(int fd, guint64 offset, const guint8 *data, gsize length_bytes, GError 
 static gboolean
 write_piece(int fd, const Piece *piece, GError **error)
 {
-    return write_to(fd, piece->index * STAGING_PIECE_BYTES + piece->begin, piece->bytes + piece->begin,
-                    piece->end - piece->begin, error);
+    return staging_window_write_file(fd, piece->index * STAGING_PIECE_BYTES + piece->begin,
+                                     piece->bytes + piece->begin, piece->end - piece->begin, error);
 }
 
 /* The piece, once nobody writes to it; alone: and nobody reads it. NULL: there is none. */

@@ -14,6 +14,10 @@
 
 typedef struct StagingWindow StagingWindow;
 
+/* pwrite(2) until all of it is in the file: for pieces, and for what goes past them. Fails: NO_SPACE, IO.
+ * Blocks: for local disk. */
+gboolean staging_window_write_file(int fd, guint64 offset, const guint8 *data, gsize length_bytes,
+                                   GError **error);
 /* For the file behind fd. NULL where direct I/O would bring nothing or is not to be had: then all is written
  * to the file. pool is borrowed and outlives it. */
 StagingWindow *staging_window_new(StagingPool *pool, int fd);
