@@ -14,6 +14,22 @@ ignore_signal(int number)
 {
 }
 
+/* Under valgrind a process has every signal blocked, but for the time that it sleeps in the kernel. */
+static void
+wait_until_asleep(pid_t process)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/stat", (int)process);
+    gint64 deadline = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
+    for (;;) {
+        g_autofree char *line = NULL;
+        g_assert_true(g_file_get_contents(path, &line, NULL, NULL));
+        if (g_str_has_prefix(strrchr(line, ')'), ") S"))
+            return;
+        g_assert_cmpint(g_get_monotonic_time(), <, deadline);
+        g_usleep(1000);
+    }
+}
+
 /* A child that is stopped by the test with `number` pending: blocked, handled or ignored as told. */
 static pid_t
 start_child(int number, void (*handler)(int), gboolean blocked)
@@ -37,6 +53,7 @@ start_child(int number, void (*handler)(int), gboolean blocked)
     close(ready[1]);
     g_assert_cmpint(read(ready[0], &byte, 1), ==, 1);
     close(ready[0]);
+    wait_until_asleep(child);
     return child;
 }
 
