@@ -20,6 +20,8 @@ struct Front {
     FrontNotify *notify;
     FrontInterrupt *interrupt;
     FrontPassthrough *passthrough;
+    Lock held_lock;
+    GHashTable *held; /* of Node: GQueue of the FrontJobs in hand, see front_held.h */
     Lock reads_lock;
     GHashTable *reads;    /* FrontJobs of the reads that run on lanes, see front_job.h */
     WorkerPool *commands; /* runs what is written to .control and takes long */

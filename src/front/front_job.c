@@ -1,5 +1,6 @@
 #include "src/front/front_job.h"
 
+#include "src/front/front_held.h"
 #include "src/front/front_interrupt.h"
 #include "src/front/front_reply.h"
 
@@ -25,7 +26,6 @@ static void
 remember_read(FrontJob *job)
 {
     Front *front = job->front;
-    job->started_us = g_get_monotonic_time();
     lock_acquire(&front->reads_lock);
     g_hash_table_add(front->reads, job);
     lock_release(&front->reads_lock);
@@ -117,6 +117,8 @@ job_run(gpointer data)
     g_assert(job->request == NULL);
     if (job->is_read)
         forget_read(job);
+    if (job->is_held)
+        front_held_remove(job);
     tree_node_unref(job->front->tree, job->node);
     if (job->other_node != NULL)
         tree_node_unref(job->front->tree, job->other_node);
@@ -158,6 +160,8 @@ front_job_dispatch(FrontJob *job)
         front_job_leave_inline(front);
         return;
     }
+    job->started_us = g_get_monotonic_time();
+    front_held_add(job);
     if (job->is_read)
         remember_read(job);
     front_interrupt_watch(front->interrupt, job->request, job->call);

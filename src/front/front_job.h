@@ -22,8 +22,10 @@ struct FrontJob {
     Call *call;
     FrontRun run;
     gboolean is_read;  /* nobody misses its answer once the mount, or who asked, has ended */
-    gint64 started_us; /* of a read: monotonic */
-    Node *node;        /* referenced until the job ends */
+    gint64 started_us; /* on a lane: monotonic */
+    gboolean is_held;  /* links below are in use, see front_held.h */
+    GList held_link, other_held_link;
+    Node *node; /* referenced until the job ends */
 
     Node *other_node; /* referenced when set by front_job_set_other */
     char *name, *other_name, *data;

@@ -163,6 +163,8 @@ front_mount_end(const char *mount_point, int device)
         dup3(nowhere, device, O_CLOEXEC);
         close(nowhere);
     }
+    /* Force: a thread that is telling the kernel something keeps the device open, and so would what the
+     * kernel waits for. */
     if (!is_gone)
-        umount2(mount_point, MNT_DETACH);
+        umount2(mount_point, MNT_FORCE | MNT_DETACH);
 }

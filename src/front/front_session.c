@@ -3,6 +3,7 @@
 #include "src/front/front_interrupt.h"
 #include "src/front/front_job.h"
 #include "src/front/front_mount.h"
+#include "src/front/front_held.h"
 #include "src/front/front_notify.h"
 #include "src/front/front_passthrough.h"
 #include "src/front/front_privileges.h"
@@ -198,6 +199,7 @@ front_new(StorageSet *set, ObjectStore *store, Tree *tree, const FrontOptions *o
     front->options.source = g_strdup(options->source);
     front_handles_init(front);
     front_job_init(front);
+    front_held_init(front);
     front->passthrough = front_passthrough_new(options->passthrough);
     front->commands = worker_pool_new("control", 4);
     front->started_us = g_get_monotonic_time();
@@ -270,6 +272,7 @@ front_free(Front *front)
     }
     worker_pool_free(front->commands);
     front_handles_clear(front);
+    front_held_clear(front);
     front_job_clear(front);
     front_passthrough_free(front->passthrough);
     g_free((char *)front->options.mount_point);

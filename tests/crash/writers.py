@@ -27,7 +27,7 @@ class Writers:
 
     def start(self):
         self.ending.clear()
-        self.threads = [threading.Thread(target=self._run, args=(index,)) for index in range(len(self.numbers))]
+        self.threads = [threading.Thread(target=self._run, args=(index,), daemon=True) for index in range(len(self.numbers))]
         for thread in self.threads:
             thread.start()
 
