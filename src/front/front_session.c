@@ -1,9 +1,9 @@
 /* Mounting, capabilities, threads, and the table of operations. Implements front.h. */
 #include "src/front/front_handles.h"
+#include "src/front/front_held.h"
 #include "src/front/front_interrupt.h"
 #include "src/front/front_job.h"
 #include "src/front/front_mount.h"
-#include "src/front/front_held.h"
 #include "src/front/front_notify.h"
 #include "src/front/front_passthrough.h"
 #include "src/front/front_privileges.h"

@@ -94,6 +94,8 @@ rgw dynamic resharding = false
 rgw gc obj min wait = 5
 rgw gc processor period = 10
 rgw swift versioning enabled = true
+# A completion of a multipart upload locks it, and the lock of a gateway that was killed holds for this long (usually 600 s).
+rgw mp lock max time = 20
 rgw crypt require ssl = false
 rgw crypt s3 kms backend = testing
 rgw crypt s3 kms encryption keys = testkey=MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=
