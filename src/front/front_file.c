@@ -67,7 +67,7 @@ run_open(FrontJob *job)
     gboolean keep_cache = FALSE;
     if (!tree_open(job->front->tree, job->call, job->node, job->info.flags, &handle, &keep_cache, &error)) {
         /* The name was there when the kernel looked. At ESTALE it looks again, and with O_CREAT creates. */
-        if (error_is(error, ERROR_NOT_FOUND))
+        if (error_is(error, ERROR_NOT_FOUND) || error_is(error, ERROR_CHANGED))
             front_reply_errno(front_job_take_request(job), ESTALE);
         else
             front_job_fail(job, "open", &error);

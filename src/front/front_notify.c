@@ -11,7 +11,7 @@
 #define PATIENCE_US G_USEC_PER_SEC
 #define YOUNG_US (G_USEC_PER_SEC / 10)
 
-typedef enum { NOTIFY_ENTRY, NOTIFY_CONTENT, NOTIFY_ATTRIBUTES } NotifyKind;
+typedef enum { NOTIFY_ENTRY, NOTIFY_CONTENT } NotifyKind;
 
 typedef struct {
     NotifyKind kind;
@@ -57,9 +57,6 @@ send(Front *front, Node *node, const Notification *notification)
         break;
     case NOTIFY_CONTENT:
         fuse_lowlevel_notify_inval_inode(front->session, inode, 0, 0);
-        break;
-    case NOTIFY_ATTRIBUTES:
-        fuse_lowlevel_notify_inval_inode(front->session, inode, -1, 0);
         break;
     }
 }
@@ -189,10 +186,12 @@ content_changed(gpointer data, Node *node)
     enqueue(data, NOTIFY_CONTENT, node, NULL);
 }
 
+/* Without pages the kernel waits for nothing that we would have to serve. */
 static void
 attributes_changed(gpointer data, Node *node)
 {
-    enqueue(data, NOTIFY_ATTRIBUTES, node, NULL);
+    FrontNotify *notify = data;
+    fuse_lowlevel_notify_inval_inode(notify->front->session, front_inode_of(notify->front, node), -1, 0);
 }
 
 FrontNotify *

@@ -1,5 +1,6 @@
 /* Tells the kernel what to forget, from a thread of its own. A notification waits for the kernel's locks, so
- * that about a node is kept back while requests for it are in our hands (front_held.h). */
+ * that about a node is kept back while requests for it are in our hands (front_held.h). One of attributes
+ * alone waits for nothing, and is sent at once. */
 #pragma once
 
 #include "src/front/front_internal.h"
@@ -12,5 +13,5 @@ void front_notify_settle(FrontNotify *notify);
 void front_notify_look_again(FrontNotify *notify);
 /* From now on nothing is sent; ends the thread. Before the session is destroyed. */
 void front_notify_free(FrontNotify *notify);
-/* The observer that queues. */
+/* The observer for the tree. */
 TreeObserver front_notify_get_observer(FrontNotify *notify);

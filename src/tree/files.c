@@ -49,7 +49,7 @@ set_xattr(Tree *tree, Call *call, Node *node, const char *name, GBytes *value, i
     gsize length = 0;
     const void *data = g_bytes_get_data(value, &length);
     return tree_core_check_writable(tree, node, error) && check_name(name, error) &&
-           files_place_of(tree, &place, node, error) &&
+           files_check_name(tree, node, error) && files_place_of(tree, &place, node, error) &&
            place.files->set_xattr(place.instance, place.place.container, place.place.key, name, data, length,
                                   flags, error);
 }
@@ -59,7 +59,7 @@ remove_xattr(Tree *tree, Call *call, Node *node, const char *name, GError **erro
 {
     g_auto(FilesPlace) place = {0};
     return tree_core_check_writable(tree, node, error) && check_name(name, error) &&
-           files_place_of(tree, &place, node, error) &&
+           files_check_name(tree, node, error) && files_place_of(tree, &place, node, error) &&
            place.files->remove_xattr(place.instance, place.place.container, place.place.key, name, error);
 }
 

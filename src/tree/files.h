@@ -21,6 +21,9 @@ gboolean files_set_attributes(Tree *tree, Call *call, Node *node, FileHandle *ha
 /* A descriptor of an open file whose Node has one of these flags, which say that its name is gone: for what
  * the kernel asks without a handle, fstat(2), fchmod(2). The caller closes it; -1: there is none. */
 int files_dup_nameless(Tree *tree, Node *node, guint flags);
+/* Before what is done by name for a Node that may be open: fails with CHANGED when its name has come to be
+ * another file's. */
+gboolean files_check_name(Tree *tree, Node *node, GError **error);
 gboolean files_take(Tree *tree, Node *node, Listing *listing, const char *name, TreeEntry *out);
 
 /* files_list.c */
@@ -50,7 +53,8 @@ typedef struct {
     gboolean flat;
 } FilesPlace;
 gboolean files_place_init(Tree *tree, FilesPlace *place, Node *parent, const char *name, GError **error);
-/* The Node's own place: a container has the key "". */
+/* The Node's own place: a container has the key "". Fails: NOT_FOUND (removed here), CHANGED (replaced: the
+ * kernel looks its path up again). */
 gboolean files_place_of(Tree *tree, FilesPlace *place, Node *node, GError **error);
 void files_place_clear(FilesPlace *place);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(FilesPlace, files_place_clear)

@@ -49,24 +49,27 @@ open_nameless(int open_fd, int flags, int *out_fd, GError **error)
 }
 
 static gboolean
-open_node(Tree *tree, Node *node, int flags, int *out_fd, GError **error)
+open_node(Tree *tree, Node *node, int flags, int *out_fd, gboolean *out_by_name, GError **error)
 {
     g_auto(FilesPlace) place = {0};
     /* One that was replaced is refused, so that the kernel looks its path up again; an unlinked one has none.
      */
     int nameless = files_dup_nameless(tree, node, NODE_UNLINKED);
+    *out_by_name = nameless < 0;
     if (nameless >= 0)
         return open_nameless(nameless, flags, out_fd, error);
     return files_place_of(tree, &place, node, error) &&
            open_place(&place, flags & ~(O_CREAT | O_EXCL), 0, out_fd, error);
 }
 
-/* FALSE: the name has come to be another file's, which is another Node. */
+/* FALSE: the name has come to be another file's, which is another Node; or it is not this Node's any more, so
+ * that nobody knows whose file was opened. */
 static gboolean
-take_open_locked(Tree *tree, Node *node, const struct stat *attributes) REQUIRES(tree->lock)
+take_open_locked(Tree *tree, Node *node, gboolean by_name, const struct stat *attributes) REQUIRES(tree->lock)
 {
-    return node->flags & NODE_DETACHED ||
-           files_apply_locked(tree, node->parent, node->name, attributes) == node;
+    if (node->flags & NODE_DETACHED)
+        return !by_name;
+    return files_apply_locked(tree, node->parent, node->name, attributes) == node;
 }
 
 gboolean
@@ -74,9 +77,10 @@ files_open(Tree *tree, Call *call, Node *node, int flags, FileHandle **out_handl
            GError **error)
 {
     struct stat attributes;
+    gboolean is_stale = FALSE, by_name = TRUE;
     int fd = -1;
     if ((wants_write(flags) && !tree_core_check_writable(tree, node, error)) ||
-        !open_node(tree, node, flags, &fd, error))
+        !open_node(tree, node, flags, &fd, &by_name, error))
         return FALSE;
     if (fstat(fd, &attributes) != 0) {
         error_set_errno(error, errno, "fstat");
@@ -84,14 +88,15 @@ files_open(Tree *tree, Call *call, Node *node, int flags, FileHandle **out_handl
         return FALSE;
     }
     lock_acquire(&tree->lock);
-    gboolean ok = take_open_locked(tree, node, &attributes);
+    gboolean ok = take_open_locked(tree, node, by_name, &attributes);
     if (ok) {
-        *out_keep_cache = (node->flags & NODE_PAGES) != 0;
-        node->flags |= NODE_PAGES;
+        *out_keep_cache = tree_core_open_pages_locked(node, &is_stale);
         *out_handle = add_handle_locked(node, local_handle_new(node_get_storage(node), fd, flags));
     }
     lock_release(&tree->lock);
     tree_core_flush(tree);
+    if (is_stale)
+        tree_core_drop_attributes(tree, node);
     if (ok)
         return TRUE;
     close(fd);
@@ -113,6 +118,7 @@ files_create(Tree *tree, Call *call, Node *parent, const char *name, int flags, 
 {
     g_auto(FilesPlace) place = {0};
     struct stat attributes;
+    gboolean is_stale;
     int fd = -1;
     if (!tree_core_check_writable(tree, parent, error) ||
         !files_place_init(tree, &place, parent, name, error) ||
@@ -136,11 +142,14 @@ files_create(Tree *tree, Call *call, Node *parent, const char *name, int flags, 
     }
     lock_acquire(&tree->lock);
     Node *node = files_apply_locked(tree, parent, name, &attributes);
-    node->flags |= NODE_PAGES;
+    tree_core_open_pages_locked(node, &is_stale);
     files_fill_entry_locked(tree, node, &attributes, out);
     FileHandle *handle = local_handle_new(place.place.storage, fd, flags & ~(O_CREAT | O_EXCL | O_TRUNC));
     *out_handle = add_handle_locked(node, handle);
     lock_release(&tree->lock);
+    tree_core_flush(tree);
+    if (is_stale)
+        tree_core_drop_attributes(tree, node);
     return TRUE;
 }
 
@@ -149,6 +158,8 @@ files_release(Tree *tree, Call *call, Node *node, FileHandle *handle)
 {
     lock_acquire(&tree->lock);
     node->handles = g_slist_remove(node->handles, handle);
+    if (node->handles == NULL)
+        tree_core_close_pages_locked(node);
     lock_release(&tree->lock);
     handle->operations->close(handle, call);
     tree_core_flush(tree);

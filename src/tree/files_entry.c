@@ -33,12 +33,13 @@ files_place_of(Tree *tree, FilesPlace *place, Node *node, GError **error)
 {
     memset(place, 0, sizeof *place);
     lock_acquire(&tree->lock);
-    gboolean detached = (node->flags & NODE_DETACHED) != 0;
+    gboolean detached = (node->flags & NODE_DETACHED) != 0, removed = (node->flags & NODE_UNLINKED) != 0;
     if (detached || node->kind != NODE_CONTAINER) {
         gboolean ok = !detached && node_place_init(&place->place, node->parent, node->name, error);
         lock_release(&tree->lock);
         if (detached)
-            tree_core_fail(tree, node, ERROR_NOT_FOUND, "was removed", error);
+            tree_core_fail(tree, node, removed ? ERROR_NOT_FOUND : ERROR_CHANGED,
+                           removed ? "was removed" : "was replaced", error);
         return ok && reach(place);
     }
     place->place.storage = storage_ref(node_get_storage(node));
@@ -89,29 +90,44 @@ take_attributes(Node *node, const struct stat *attributes)
     if (facts->kind != NODE_FILE)
         return;
     make_version(&version, attributes);
-    if (!version_tag_equal(&version, &facts->tag))
-        node->flags &= (guint16)~NODE_PAGES;
+    if (version_tag_is_set(&facts->tag) && !version_tag_equal(&version, &facts->tag))
+        tree_core_note_version_locked(node);
     version_tag_clear(&facts->tag);
     facts->tag = version;
 }
 
 /* Another file has the name of one that is open: its handles keep the old Node, so that the kernel never
- * mixes the pages of both. */
+ * mixes the pages of both, nor the pages of one with the size of the other. */
 static gboolean
 was_replaced(const Node *node, const struct stat *attributes)
 {
     struct stat open;
     return node->kind == NODE_FILE && node->handles != NULL &&
-           fstat(((FileHandle *)node->handles->data)->fd, &open) == 0 && open.st_ino != attributes->st_ino;
+           fstat(((FileHandle *)node->handles->data)->fd, &open) == 0 &&
+           (open.st_ino != attributes->st_ino || open.st_dev != attributes->st_dev);
+}
+
+/* Found by its name, but that is another file's now. */
+static gboolean
+lost_name(const Node *node, const struct stat *attributes)
+{
+    return !(node->flags & NODE_DETACHED) && node->parent != NULL && node->kind != NODE_CONTAINER &&
+           (node->kind != kind_of(attributes->st_mode) || was_replaced(node, attributes));
+}
+
+static void
+give_name_up_locked(Tree *tree, Node *node) REQUIRES(tree->lock)
+{
+    tree_core_announce_entry_locked(tree, node->parent, node->name);
+    tree_core_detach_locked(tree, node, 0);
 }
 
 Node *
 files_apply_locked(Tree *tree, Node *parent, const char *name, const struct stat *attributes)
 {
     Node *node = tree_core_find_locked(tree, parent, name);
-    if (node != NULL && (node->kind != kind_of(attributes->st_mode) || was_replaced(node, attributes))) {
-        tree_core_announce_entry_locked(tree, parent, name);
-        tree_core_detach_locked(tree, node, 0);
+    if (node != NULL && lost_name(node, attributes)) {
+        give_name_up_locked(tree, node);
         node = NULL;
     }
     if (node == NULL)
@@ -176,6 +192,7 @@ files_lookup(Tree *tree, Call *call, Node *parent, const char *name, TreeEntry *
     Node *node = files_apply_locked(tree, parent, name, &attributes);
     files_fill_entry_locked(tree, node, &attributes, out);
     lock_release(&tree->lock);
+    tree_core_flush(tree);
     return TRUE;
 }
 
@@ -185,15 +202,22 @@ files_stat_ready(Tree *tree, Node *node, FileHandle *handle, struct stat *out, g
     return FALSE;
 }
 
-int
-files_dup_nameless(Tree *tree, Node *node, guint flags)
+/* flags 0: whatever they are. */
+static int
+dup_open(Tree *tree, Node *node, guint flags)
 {
     int fd = -1;
     lock_acquire(&tree->lock);
-    if (node->kind == NODE_FILE && node->flags & flags && node->handles != NULL)
+    if (node->kind == NODE_FILE && (flags == 0 || node->flags & flags) && node->handles != NULL)
         fd = fcntl(((FileHandle *)node->handles->data)->fd, F_DUPFD_CLOEXEC, 0);
     lock_release(&tree->lock);
     return fd;
+}
+
+int
+files_dup_nameless(Tree *tree, Node *node, guint flags)
+{
+    return dup_open(tree, node, flags);
 }
 
 static gboolean
@@ -203,15 +227,25 @@ stat_open(int fd, struct stat *out, GError **error)
 }
 
 static gboolean
-stat_by_name(Tree *tree, Node *node, struct stat *out, GError **error)
+stat_place(Tree *tree, Node *node, struct stat *out, GError **error)
 {
     g_auto(FilesPlace) place = {0};
-    int fd = files_dup_nameless(tree, node, NODE_DETACHED);
-    if (fd < 0)
-        return files_place_of(tree, &place, node, error) &&
-               place.files->stat_file(place.instance, place.place.container, place.place.key, out, error);
-    gboolean ok = stat_open(fd, out, error);
-    close(fd);
+    return files_place_of(tree, &place, node, error) &&
+           place.files->stat_file(place.instance, place.place.container, place.place.key, out, error);
+}
+
+/* What is asked without a handle may be meant for an open file (fstat), and that is what the Node stands for:
+ * its name may be another file's. */
+static gboolean
+stat_node(Tree *tree, Node *node, FileHandle *handle, struct stat *out, gboolean *out_by_name, GError **error)
+{
+    int fd = handle == NULL ? dup_open(tree, node, 0) : -1;
+    *out_by_name = handle == NULL && fd < 0;
+    if (*out_by_name)
+        return stat_place(tree, node, out, error);
+    gboolean ok = stat_open(handle != NULL ? handle->fd : fd, out, error);
+    if (fd >= 0)
+        close(fd);
     return ok;
 }
 
@@ -220,16 +254,42 @@ files_stat(Tree *tree, Call *call, Node *node, FileHandle *handle, struct stat *
            GError **error)
 {
     struct stat attributes;
-    if (handle != NULL ? !stat_open(handle->fd, &attributes, error)
-                       : !stat_by_name(tree, node, &attributes, error))
-        return FALSE;
+    gboolean by_name, opened = TRUE, fits = TRUE;
+    while (opened) {
+        if (!stat_node(tree, node, handle, &attributes, &by_name, error))
+            return FALSE;
+        lock_acquire(&tree->lock);
+        opened = by_name && was_replaced(node, &attributes);
+        fits = !by_name || !lost_name(node, &attributes);
+        if (!fits && !opened)
+            give_name_up_locked(tree, node);
+        if (fits && !(node->flags & NODE_DETACHED))
+            take_attributes(node, &attributes);
+        fill_stat(node, &attributes, out);
+        *out_valid_us = tree_core_get_freshness_us(node);
+        lock_release(&tree->lock);
+    }
+    tree_core_flush(tree);
+    return fits || tree_core_fail(tree, node, ERROR_CHANGED, "was replaced", error);
+}
+
+gboolean
+files_check_name(Tree *tree, Node *node, GError **error)
+{
+    struct stat attributes;
+    int fd = dup_open(tree, node, 0);
+    if (fd < 0)
+        return TRUE;
+    close(fd);
+    if (!stat_place(tree, node, &attributes, NULL))
+        return TRUE;
     lock_acquire(&tree->lock);
-    if (!(node->flags & NODE_DETACHED))
-        take_attributes(node, &attributes);
-    fill_stat(node, &attributes, out);
-    *out_valid_us = tree_core_get_freshness_us(node);
+    gboolean lost = lost_name(node, &attributes);
+    if (lost)
+        give_name_up_locked(tree, node);
     lock_release(&tree->lock);
-    return TRUE;
+    tree_core_flush(tree);
+    return !lost || tree_core_fail(tree, node, ERROR_CHANGED, "was replaced", error);
 }
 
 /* Of an open file: it may have no name any more. */
@@ -250,20 +310,36 @@ set_open(int fd, unsigned valid, const struct stat *attributes, const struct tim
     return TRUE;
 }
 
+static gboolean
+set_by_name(Tree *tree, Node *node, unsigned valid, const struct stat *attributes,
+            const struct timespec times[2], GError **error)
+{
+    g_auto(FilesPlace) place = {0};
+    return files_check_name(tree, node, error) && files_place_of(tree, &place, node, error) &&
+           place.files->set_attributes(place.instance, place.place.container, place.place.key, valid,
+                                       attributes, times, error);
+}
+
 gboolean
 files_set_attributes(Tree *tree, Call *call, Node *node, FileHandle *handle, unsigned valid,
                      const struct stat *attributes, const struct timespec times[2], GError **error)
 {
-    g_auto(FilesPlace) place = {0};
+    GError *failure = NULL;
     if (!tree_core_check_writable(tree, node, error))
         return FALSE;
     if (handle != NULL)
         return set_open(handle->fd, valid, attributes, times, error);
-    int fd = files_dup_nameless(tree, node, NODE_DETACHED);
-    if (fd < 0)
-        return files_place_of(tree, &place, node, error) &&
-               place.files->set_attributes(place.instance, place.place.container, place.place.key, valid,
-                                           attributes, times, error);
+    int fd = dup_open(tree, node, NODE_DETACHED);
+    if (fd < 0 && set_by_name(tree, node, valid, attributes, times, &failure))
+        return TRUE;
+    /* Only who has it open can mean a file without a name. */
+    if (fd < 0 && error_is(failure, ERROR_NOT_FOUND))
+        fd = dup_open(tree, node, 0);
+    if (fd < 0) {
+        g_propagate_error(error, failure);
+        return FALSE;
+    }
+    g_clear_error(&failure);
     gboolean ok = set_open(fd, valid, attributes, times, error);
     close(fd);
     return ok;

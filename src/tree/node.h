@@ -18,7 +18,9 @@ enum {
     NODE_DETACHED = 1, /* found by nobody: its name is gone, or another Node's */
     NODE_PAGES = 2,    /* the kernel's cached pages are of this version */
     NODE_UNLINKED = 4, /* detached by unlink or by a rename onto it: never comes back */
-    NODE_DELETING = 8  /* it lingers, and a thread is deleting its object */
+    NODE_DELETING = 8, /* it lingers, and a thread is deleting its object */
+    NODE_STALE = 16,   /* the kernel may have pages and attributes of another version */
+    NODE_RENEWED = 32  /* stale, and opened since: once nobody has it open, nothing stale is left */
 };
 
 /* How the small files of a directory are opened for reading; see objects_order.c. */

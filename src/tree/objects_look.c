@@ -111,7 +111,7 @@ update_node_locked(Tree *tree, Node *node, const EntryFacts *facts) REQUIRES(tre
     node->facts.flags &= (guint8)~LIST_FLAGS;
     if (!changed || node_is_directory(node))
         return;
-    node->flags &= (guint16)~NODE_PAGES;
+    tree_core_note_version_locked(node);
     detail_cache_drop(&tree->details, node);
     tree_core_announce_content_locked(tree, node);
 }

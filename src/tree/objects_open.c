@@ -96,7 +96,7 @@ make_version_locked(Tree *tree, Node *node, const NodePlace *place, ObjectInfo *
 
 static gboolean
 open_file_locked(Tree *tree, Node *node, int flags, FileHandle **out_handle, gboolean *out_keep_cache,
-                 GError **error) REQUIRES(tree->lock)
+                 gboolean *out_stale, GError **error) REQUIRES(tree->lock)
 {
     if (node->file == NULL) {
         g_auto(NodePlace) place = {0};
@@ -113,8 +113,7 @@ open_file_locked(Tree *tree, Node *node, int flags, FileHandle **out_handle, gbo
         objects_order_note_open_locked(tree, node);
     }
     *out_handle = object_file_open(node->file, flags);
-    *out_keep_cache = (node->flags & NODE_PAGES) != 0;
-    node->flags |= NODE_PAGES;
+    *out_keep_cache = tree_core_open_pages_locked(node, out_stale);
     return TRUE;
 }
 
@@ -138,11 +137,12 @@ may_open_locked(Tree *tree, Node *node, int flags) REQUIRES(tree->lock)
 gboolean
 objects_open_ready(Tree *tree, Node *node, int flags, FileHandle **out_handle, gboolean *out_keep_cache)
 {
+    gboolean is_stale;
     if (flags & O_TRUNC || (wants_write(flags) && !tree_core_check_writable(tree, node, NULL)))
         return FALSE;
     lock_acquire(&tree->lock);
-    gboolean ok = may_open_locked(tree, node, flags) &&
-                  open_file_locked(tree, node, flags, out_handle, out_keep_cache, NULL);
+    gboolean ok = !(node->flags & NODE_STALE) && may_open_locked(tree, node, flags) &&
+                  open_file_locked(tree, node, flags, out_handle, out_keep_cache, &is_stale, NULL);
     lock_release(&tree->lock);
     return ok;
 }
@@ -170,9 +170,12 @@ objects_open(Tree *tree, Call *call, Node *node, int flags, FileHandle **out_han
     if (!ready && !objects_look_node(tree, call, node, wants_write(flags) ? LOOK_DETAILS : LOOK_KIND, error))
         return FALSE;
     FileHandle *handle = NULL;
+    gboolean is_stale = FALSE;
     lock_acquire(&tree->lock);
-    gboolean ok = open_file_locked(tree, node, flags & ~O_TRUNC, &handle, out_keep_cache, error);
+    gboolean ok = open_file_locked(tree, node, flags & ~O_TRUNC, &handle, out_keep_cache, &is_stale, error);
     lock_release(&tree->lock);
+    if (is_stale)
+        tree_core_drop_attributes(tree, node);
     if (ok && flags & O_TRUNC) {
         handle->flags |= O_TRUNC;
         ok = handle->operations->truncate(handle, call, 0, error);
@@ -296,6 +299,7 @@ settle_locked(Tree *tree, Node *node) REQUIRES(tree->lock)
     object_file_get_info(file, &info);
     gboolean published = info.etag != NULL, lost = object_file_is_dirty(file) || object_file_is_dropped(file);
     node->file = NULL;
+    tree_core_close_pages_locked(node);
     g_hash_table_remove(tree->open_nodes, node);
     if (lost)
         node->facts.known_at_us = 0;
@@ -303,7 +307,7 @@ settle_locked(Tree *tree, Node *node) REQUIRES(tree->lock)
         tree_core_announce_entry_locked(tree, node->parent, node->name);
         objects_vanished_locked(tree, node->parent, node->name);
     } else if (lost && !(node->flags & NODE_DETACHED)) {
-        node->flags &= (guint16)~NODE_PAGES;
+        tree_core_note_version_locked(node);
         tree_core_announce_content_locked(tree, node);
     }
     if (lost)

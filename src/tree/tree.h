@@ -30,8 +30,9 @@
 typedef struct Tree Tree;
 typedef struct Node Node;
 
-/* What the kernel should forget. Called on any thread that is not serving a *_ready() function; the front
- * queues it to a thread of its own. Nodes are borrowed for the call: take what is needed (tree_node_ref). */
+/* What the kernel should forget. Called on any thread that is not serving a *_ready() function. Nodes are
+ * borrowed for the call: take what is needed (tree_node_ref). The front queues the first two to a thread of
+ * its own; attributes are forgotten when the call returns. */
 typedef struct {
     /* The name is gone, new, or another node. */
     void (*entry_changed)(gpointer data, Node *parent, const char *name);

@@ -264,6 +264,45 @@ tree_core_confirm_locked(Node *directory, gint64 now_us)
         directory->facts.known_at_us = MAX(directory->facts.known_at_us, now_us);
 }
 
+void
+tree_core_note_version_locked(Node *node)
+{
+    node->flags &= (guint16) ~(NODE_PAGES | NODE_RENEWED);
+    if (node->lookups > 0)
+        node->flags |= NODE_STALE;
+}
+
+/* The kernel drops its pages when it gets the answer, and until then another open may be answered: all of
+ * them drop the pages. */
+gboolean
+tree_core_open_pages_locked(Node *node, gboolean *out_stale)
+{
+    gboolean keeps = (node->flags & NODE_PAGES) != 0;
+    *out_stale = (node->flags & NODE_STALE) != 0;
+    node->flags |= *out_stale ? NODE_RENEWED : NODE_PAGES;
+    return keeps;
+}
+
+void
+tree_core_close_pages_locked(Node *node)
+{
+    if (!(node->flags & NODE_RENEWED))
+        return;
+    node->flags &= (guint16) ~(NODE_STALE | NODE_RENEWED);
+    node->flags |= NODE_PAGES;
+}
+
+void
+tree_core_drop_attributes(Tree *tree, Node *node)
+{
+    lock_acquire(&tree->lock);
+    TreeObserver observer = tree->observer;
+    gboolean has_observer = tree->has_observer;
+    lock_release(&tree->lock);
+    if (has_observer)
+        observer.attributes_changed(observer.data, node);
+}
+
 static void
 announce_locked(Tree *tree, Announcement announcement)
 {

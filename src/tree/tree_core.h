@@ -119,6 +119,18 @@ void tree_core_fill_entry_locked(Tree *tree, Node *node, TreeEntry *out) REQUIRE
 /* A request showed that the directory (and all above it) exists. */
 void tree_core_confirm_locked(Node *directory, gint64 now_us);
 
+/* What the kernel keeps of a file's content: pages, and the size among the attributes, with which it fills up
+ * or cuts what is read. */
+/* From here on it is another version's than the one that the kernel knows. */
+void tree_core_note_version_locked(Node *node);
+/* At open: may the kernel keep its pages? *out_stale: call tree_core_drop_attributes() before the open is
+ * answered. */
+gboolean tree_core_open_pages_locked(Node *node, gboolean *out_stale);
+/* Nobody has the file open any more, so that every open was answered. */
+void tree_core_close_pages_locked(Node *node);
+/* Told at once, and good for answers that are on their way, too. Not from *_ready() functions. */
+void tree_core_drop_attributes(Tree *tree, Node *node) EXCLUDES(tree->lock);
+
 /* Announcements; queued. */
 void tree_core_announce_entry_locked(Tree *tree, Node *parent, const char *name) REQUIRES(tree->lock);
 void tree_core_announce_content_locked(Tree *tree, Node *node) REQUIRES(tree->lock);

@@ -11,7 +11,6 @@ class Place:
     """A container without a way past the mount: the memory driver's."""
 
     has_foreigner = False
-    is_versioned = True  # what was opened is never mistaken for what replaced it
 
     def __init__(self, storage, container, folders, journal):
         self.storage, self.container, self.folders, self.journal = storage, container, folders, journal
@@ -54,7 +53,6 @@ class LocalPlace(Place):
     """Another program that uses the directory below a local storage."""
 
     has_foreigner = True
-    is_versioned = False
 
     def __init__(self, storage, base, folders):
         super().__init__(storage, "box", folders, False)

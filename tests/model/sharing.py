@@ -7,6 +7,7 @@ client; of those who make one name only once (O_EXCL, RENAME_NOREPLACE) exactly 
 import errno
 import os
 import random
+import re
 import threading
 import time
 
@@ -26,14 +27,13 @@ def make_version(writer, number):
 
 
 def is_version(data):
-    word = data[:data.find(b">") + 1]
-    return len(word) > 3 and len(data) > LENGTH - 1000 and (word * (LENGTH // len(word) + 1))[:len(data)] == data
+    word = re.match(rb"<(\d+)\.(\d+)>", data)
+    return word is not None and data == make_version(*map(int, word.groups()))
 
 
 class Sharing:
     """What the threads of one container share. In journal mode a writer who loses a race is parked, not told: there the other
-    client leaves their names alone, and what is published is not replaced or unlinked (but with STORAGEFS_TEST_SHARE_ALL=1).
-    On a disk it leaves them alone because a file that is replaced may come back with the old one's inode number."""
+    client leaves their names alone, and what is published is not replaced or unlinked (but with STORAGEFS_TEST_SHARE_ALL=1)."""
 
     def __init__(self, place, prefix, threads, rounds, seed):
         self.place, self.prefix, self.rounds, self.seed = place, prefix, rounds, seed
@@ -154,7 +154,7 @@ class Sharing:
     def _change_behind(self, index, numbers):
         number = 0
         while not self.ending.is_set():
-            word = "other" if self.place.journal or not self.place.is_versioned else numbers.choice(["s", "other"])
+            word = "other" if self.place.journal else numbers.choice(["s", "other"])
             try:
                 self.place.store(f"{self.prefix}{word}{numbers.randrange(NAMES)}", make_version(index, number) if numbers.random() < 0.8 else None)
             except FileNotFoundError:

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from harness.files import fails_with, random_bytes
+from harness.files import ask_size, fails_with, random_bytes
 from harness.process import wait_until
 from harness.shared import box_of
 
@@ -40,6 +40,20 @@ def test_changes_below_are_seen(box):
     assert os.listdir(box.path) == []
     (box.base / "new").write_bytes(b"x")
     assert os.listdir(box.path) == ["new"]
+
+
+@pytest.mark.parametrize("length", [5009, 4991, 3])
+def test_open_file_replaced_below(box, length):
+    """Who has the old file open reads the old file, whatever is asked by its name meanwhile."""
+    path, there, fresh = box.path / "file", box.base / "file", box.base.parent / "fresh"
+    there.write_bytes(b"a" * 5000)
+    with open(path, "rb", buffering=0) as file:
+        fresh.write_bytes(b"b" * length)
+        fresh.rename(there)
+        assert ask_size(file.fileno()) == 5000
+        assert file.read(8192) == b"a" * 5000
+        assert ask_size(file.fileno()) == 5000
+    wait_until(lambda: path.read_bytes() == b"b" * length, 10)
 
 
 def test_attributes_are_the_files_own(box):

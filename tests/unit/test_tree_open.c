@@ -89,7 +89,7 @@ test_cache_is_dropped(TreeFixture *fixture, gconstpointer keys)
     tree_fixture_assert_announced(fixture, "");
     g_assert_true(tree_open(fixture->tree, NULL, node, O_RDONLY, &handle, &keep, NULL));
     g_assert_false(keep);
-    tree_fixture_assert_announced(fixture, "content file");
+    tree_fixture_assert_announced(fixture, "content file, attributes file");
     tree_fixture_assert_reads(handle, "second");
     tree_release(fixture->tree, NULL, node, handle);
     tree_fixture_forget(fixture, node);

@@ -1,17 +1,13 @@
-/* MNT itself: storages, the default, containers, reloading; and storages that are file systems. */
+/* MNT itself: storages, the default, containers, reloading. */
 #include "tests/unit/storage_fixture.h"
 #include "tests/unit/tree_fixture.h"
 
 #include <fcntl.h>
-#include <glib/gstdio.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define TWO                                                                                                  \
     "[storage s]\ndriver = memory\n[storage t]\ndriver = memory\ncontainers = shown\ncreate_containers = "   \
     "shown\n"
-#define LOCAL "[storage s]\ndriver = local\npath = %s/data\n"
 
 static char *
 read_default(TreeFixture *fixture)
@@ -166,116 +162,6 @@ test_reload(void)
     tree_fixture_close(&fixture);
 }
 
-/* A file system storage with one container. */
-static Node *
-open_local(TreeFixture *fixture, const char *keys)
-{
-    g_autofree char *text = g_strconcat(LOCAL, keys, NULL);
-    g_autofree char *directory = g_dir_make_tmp("storagefs-local-XXXXXX", NULL);
-    g_auto(GStrv) pieces = g_strsplit(text, "%s", -1);
-    g_autofree char *configuration = g_strjoinv(directory, pieces);
-    g_autofree char *data = g_build_filename(directory, "data", NULL);
-    g_assert_cmpint(g_mkdir(data, 0755), ==, 0);
-    tree_fixture_open(fixture, configuration);
-    /* Taken along by the fixture's own clean-up. */
-    g_autofree char *inside = g_build_filename(fixture->directory, "local", NULL);
-    g_assert_cmpint(g_rename(directory, inside), ==, 0);
-    g_assert_cmpint(symlink(inside, directory), ==, 0);
-    Node *storage = tree_fixture_lookup(fixture, tree_get_root(fixture->tree), "s");
-    Node *container = tree_fixture_mkdir(fixture, storage, "c");
-    tree_fixture_forget(fixture, storage);
-    g_unlink(directory);
-    return container;
-}
-
-static void
-test_files(void)
-{
-    TreeFixture fixture = {0};
-    GError *error = NULL;
-    Node *container = open_local(&fixture, "folders = yes\n");
-    tree_fixture_write(&fixture, container, "file", "hello");
-    tree_fixture_assert_content(&fixture, container, "file", "hello");
-    g_assert_cmpint(tree_fixture_stat(&fixture, container, "file").st_size, ==, 5);
-    Node *folder = tree_fixture_mkdir(&fixture, container, "d");
-    g_assert_true(tree_rename(fixture.tree, NULL, container, "file", folder, "%2E", 0, &error));
-    tree_fixture_assert_absent(&fixture, container, "file");
-    tree_fixture_assert_content(&fixture, folder, "%2E", "hello");
-    gboolean ok = tree_remove_directory(fixture.tree, NULL, container, "d", &error);
-    tree_fixture_assert_code(ok, error, ERROR_NOT_EMPTY);
-    g_assert_true(tree_unlink(fixture.tree, NULL, folder, "%2E", NULL));
-    g_assert_true(tree_remove_directory(fixture.tree, NULL, container, "d", NULL));
-    tree_fixture_assert_list(&fixture, container, "");
-    tree_fixture_forget(&fixture, folder);
-    tree_fixture_forget(&fixture, container);
-    tree_fixture_close(&fixture);
-}
-
-static void
-test_files_flat(void)
-{
-    TreeFixture fixture = {0};
-    TreeEntry entry;
-    GError *error = NULL;
-    Node *container = open_local(&fixture, "");
-    tree_fixture_write(&fixture, container, "a%2Fb", "hello");
-    tree_fixture_write(&fixture, container, "c", "hello");
-    tree_fixture_assert_list(&fixture, container, "a%2Fb c");
-    tree_fixture_assert_absent(&fixture, container, "a");
-    tree_fixture_assert_content(&fixture, container, "a%2Fb", "hello");
-    gboolean ok = tree_make_directory(fixture.tree, NULL, container, "d", 0755, 0, 0, &entry, &error);
-    tree_fixture_assert_code(ok, error, ERROR_NOT_PERMITTED);
-    g_assert_true(tree_rename(fixture.tree, NULL, container, "a%2Fb", container, "x%2Fy", 0, NULL));
-    tree_fixture_assert_list(&fixture, container, "c x%2Fy");
-    g_assert_true(tree_unlink(fixture.tree, NULL, container, "x%2Fy", NULL));
-    tree_fixture_assert_list(&fixture, container, "c");
-    tree_fixture_forget(&fixture, container);
-    tree_fixture_close(&fixture);
-}
-
-static void
-test_files_open_unlinked(void)
-{
-    TreeFixture fixture = {0};
-    Node *node = NULL;
-    struct stat attributes;
-    gint64 valid_us;
-    Node *container = open_local(&fixture, "folders = yes\n");
-    FileHandle *handle = tree_fixture_open_file(&fixture, container, "file", O_RDWR | O_CREAT, &node);
-    tree_fixture_put(handle, "hello");
-    g_assert_true(tree_unlink(fixture.tree, NULL, container, "file", NULL));
-    tree_fixture_assert_absent(&fixture, container, "file");
-    g_assert_true(tree_stat(fixture.tree, NULL, node, handle, &attributes, &valid_us, NULL));
-    g_assert_cmpint(attributes.st_size, ==, 5);
-    tree_fixture_close_file(&fixture, node, handle);
-    tree_fixture_forget(&fixture, container);
-    tree_fixture_close(&fixture);
-}
-
-static void
-test_files_keep_cache(void)
-{
-    TreeFixture fixture = {0};
-    FileHandle *handle = NULL;
-    gboolean keep = TRUE;
-    Node *container = open_local(&fixture, "folders = yes\n");
-    tree_fixture_write(&fixture, container, "file", "hello");
-    Node *node = tree_fixture_lookup(&fixture, container, "file");
-    g_assert_true(tree_open(fixture.tree, NULL, node, O_RDONLY, &handle, &keep, NULL));
-    tree_release(fixture.tree, NULL, node, handle);
-    g_assert_true(tree_open(fixture.tree, NULL, node, O_RDONLY, &handle, &keep, NULL));
-    g_assert_true(keep);
-    tree_release(fixture.tree, NULL, node, handle);
-    g_autofree char *path = g_build_filename(fixture.directory, "local", "data", "c", "file", NULL);
-    g_assert_true(g_file_set_contents(path, "another", -1, NULL));
-    g_assert_true(tree_open(fixture.tree, NULL, node, O_RDONLY, &handle, &keep, NULL));
-    g_assert_false(keep);
-    tree_release(fixture.tree, NULL, node, handle);
-    tree_fixture_forget(&fixture, node);
-    tree_fixture_forget(&fixture, container);
-    tree_fixture_close(&fixture);
-}
-
 static gboolean
 has_default(TreeFixture *fixture)
 {
@@ -334,9 +220,5 @@ main(int argc, char *argv[])
     g_test_add_func("/tree/root/shown-containers", test_shown_containers);
     g_test_add_func("/tree/root/other-storage", test_other_storage);
     g_test_add_func("/tree/root/reload", test_reload);
-    g_test_add_func("/tree/files/folders", test_files);
-    g_test_add_func("/tree/files/flat", test_files_flat);
-    g_test_add_func("/tree/files/open-unlinked", test_files_open_unlinked);
-    g_test_add_func("/tree/files/keep-cache", test_files_keep_cache);
     return g_test_run();
 }

@@ -27,6 +27,8 @@ void tree_fixture_add(const char *path, void (*test)(TreeFixture *fixture, gcons
                       const char *keys);
 /* text: a whole configuration; "%s" stands for the fixture's directory. Containers are not made. */
 void tree_fixture_open(TreeFixture *fixture, const char *text);
+/* "s" is a local storage; gives its container "c", one lookup. Its files lie in `directory`/local/data/c. */
+Node *tree_fixture_open_local(TreeFixture *fixture, const char *keys);
 void tree_fixture_close(TreeFixture *fixture);
 /* The tree is unmounted and made again; the storages stay. */
 void tree_fixture_remount(TreeFixture *fixture);

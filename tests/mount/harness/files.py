@@ -1,5 +1,6 @@
 """Content that repeats from run to run, comparing what should be equal, calls that should fail."""
 
+import ctypes
 import hashlib
 import os
 import pathlib
@@ -12,6 +13,16 @@ import pytest
 def random_bytes(size, seed=0):
     """The same `size` bytes for the same seed."""
     return random.Random(f"{seed}/{size}").randbytes(size)
+
+
+def ask_size(descriptor):
+    """What fstat(2) says once the kernel has to ask the file system, as it does by the file and not by the open handle."""
+    empty_path, force_sync, wants_size, size_at = 0x1000, 0x2000, 0x200, 40
+    buffer = (ctypes.c_uint8 * 256)()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.statx(descriptor, b"", empty_path | force_sync, wants_size, buffer) != 0:
+        raise OSError(ctypes.get_errno(), "statx")
+    return int.from_bytes(bytes(buffer)[size_at:size_at + 8], "little")
 
 
 def fails_with(numbers, call, *arguments, **options):
