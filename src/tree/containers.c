@@ -239,14 +239,35 @@ take(Tree *tree, Node *node, Listing *listing, const char *name, TreeEntry *out)
     return lookup_ready(tree, node, name, out, &ignored) == TREE_ANSWERED;
 }
 
+/* Made or removed without an answer: it may be there, or not. */
+static void
+doubt_failure(Tree *tree, Node *storage_node, const char *name, const GError *failure)
+{
+    if (!objects_is_doubtful(failure))
+        return;
+    lock_acquire(&tree->lock);
+    Node *node = tree_core_find_locked(tree, storage_node, name);
+    listing_chain_expire(storage_node->folder->listings);
+    if (node != NULL)
+        node->facts.known_at_us = 0;
+    tree_core_announce_entry_locked(tree, storage_node, name);
+    lock_release(&tree->lock);
+    tree_core_flush(tree);
+}
+
 static gboolean
 make_directory(Tree *tree, Call *call, Node *parent, const char *name, mode_t mode, uid_t uid, gid_t gid,
                TreeEntry *out, GError **error)
 {
     Storage *storage = parent->folder->storage;
-    if (!tree_core_check_writable(tree, parent, error) ||
-        !storage_create_container(storage, call, name, error))
+    GError *failure = NULL;
+    if (!tree_core_check_writable(tree, parent, error))
         return FALSE;
+    if (!storage_create_container(storage, call, name, &failure)) {
+        doubt_failure(tree, parent, name, failure);
+        g_propagate_error(error, failure);
+        return FALSE;
+    }
     g_auto(EntryFacts) facts = {0};
     gint64 now_us = tree_core_now();
     init_facts(tree, &facts, g_get_real_time() * 1000, now_us);
@@ -269,8 +290,13 @@ remove_directory(Tree *tree, Call *call, Node *parent, const char *name, GError 
         return FALSE;
     if (node == NULL)
         return fail_absent(parent, name, error);
-    gboolean ok = (node->is_in_files || objects_finish_lingering(tree, call, node, error)) &&
-                  storage_delete_container(parent->folder->storage, call, name, error);
+    GError *failure = NULL;
+    gboolean ok = (node->is_in_files || objects_finish_lingering(tree, call, node, &failure)) &&
+                  storage_delete_container(parent->folder->storage, call, name, &failure);
+    if (!ok) {
+        doubt_failure(tree, parent, name, failure);
+        g_propagate_error(error, failure);
+    }
     lock_acquire(&tree->lock);
     if (ok) {
         tree_core_detach_locked(tree, node, NODE_UNLINKED);

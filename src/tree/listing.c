@@ -138,8 +138,10 @@ void
 listing_doubt_name(Listing *newest, const char *name)
 {
     EntryFacts *facts = NULL;
-    if (newest != NULL && listing_lookup(newest, name, &facts) == LISTING_PRESENT)
-        facts->known_at_us = 0;
+    if (newest == NULL || listing_lookup(newest, name, &facts) != LISTING_PRESENT)
+        return;
+    facts->known_at_us = 0;
+    facts->flags &= (guint8)~FACT_EXACT;
 }
 
 /* As the keys sort: a folder has its '/'. */

@@ -1,8 +1,8 @@
 /* Containers and folders of object services, and what lies in them: what is known and how to ask, listings,
  * open objects, changes. Reading order: objects_look.c, objects_ask.c, objects_fetch.c, objects_pages.c,
  * objects_ahead.c, objects_entry.c, objects_attributes.c, objects_open.c, objects_order.c, objects_change.c,
- * objects_folder.c, objects_rename*.c, objects_move.c, objects_journal.c, objects_xattr.c; objects.c is the
- * table.
+ * objects_doubt.c, objects_folder.c, objects_rename*.c, objects_move.c, objects_journal.c, objects_xattr.c;
+ * objects.c is the table.
  */
 #pragma once
 
@@ -150,6 +150,15 @@ gboolean objects_finish_lingering_name(Tree *tree, Call *call, Node *directory, 
                                        GError **error);
 /* The last handle of a lingering Node was closed; file: what was the Node's. */
 void objects_end_lingering(Tree *tree, Call *call, Node *node, ObjectFile *file);
+
+/* objects_doubt.c. A change of a name failed. Without an answer it may have happened, or half of it: whoever
+ * looks next asks the service. */
+void objects_doubt_failure(Tree *tree, Node *parent, const char *name, const GError *failure);
+/* The failure tells nothing of what the service has done. */
+gboolean objects_is_doubtful(const GError *failure);
+/* Nothing is known of the name any more, but what is written here. node: what was it before, NULL: what is
+ * it. */
+void objects_doubt_locked(Tree *tree, Node *parent, const char *name, Node *node) REQUIRES(tree->lock);
 
 /* objects_folder.c */
 gboolean objects_make_directory(Tree *tree, Call *call, Node *parent, const char *name, mode_t mode,

@@ -114,6 +114,16 @@ complete_info(ObjectInfo *info, const ObjectInfo *known, const NodePlace *place,
     info->size_bytes = known->size_bytes;
 }
 
+static void
+doubt_node(Tree *tree, Node *node, const GError *failure)
+{
+    lock_acquire(&tree->lock);
+    if (objects_is_doubtful(failure) && !(node->flags & NODE_DETACHED))
+        objects_doubt_locked(tree, node->parent, node->name, node);
+    lock_release(&tree->lock);
+    tree_core_flush(tree);
+}
+
 gboolean
 objects_store_metadata(Tree *tree, Call *call, Node *node, const FileAttributes *attributes,
                        const char *content_type, Metadata *others, GError **error)
@@ -124,8 +134,14 @@ objects_store_metadata(Tree *tree, Call *call, Node *node, const FileAttributes 
     gboolean ok = node_place_init(&place, node->parent, node->name, error);
     objects_get_details_locked(tree, node, &known);
     lock_release(&tree->lock);
-    if (!ok || !store(tree, call, node, &place, attributes, &known, content_type, others, &stored, error))
+    GError *failure = NULL;
+    if (!ok)
         return FALSE;
+    if (!store(tree, call, node, &place, attributes, &known, content_type, others, &stored, &failure)) {
+        doubt_node(tree, node, failure);
+        g_propagate_error(error, failure);
+        return FALSE;
+    }
     complete_info(&stored, &known, &place, content_type);
     lock_acquire(&tree->lock);
     /* Somebody has opened it meanwhile, as it was before. What he has published since is newer than this. */

@@ -348,8 +348,10 @@ objects_unlink(Tree *tree, Call *call, Node *parent, const char *name, GError **
         if (!ok && !error_is(failure, ERROR_CHANGED))
             break;
     }
-    if (!ok)
+    if (!ok) {
+        objects_doubt_failure(tree, parent, name, failure);
         g_propagate_error(error, g_steal_pointer(&failure));
+    }
     tree_core_flush(tree);
     return ok;
 }
@@ -412,9 +414,15 @@ objects_make_symlink(Tree *tree, Call *call, Node *parent, const char *name, con
     gboolean ok = node_place_init(&place, parent, name, error);
     lock_release(&tree->lock);
     if (!ok || !check_symlink(&place, target, error) ||
-        !objects_check_absent(tree, call, parent, name, error) ||
-        !write_symlink(call, &place, target, &attributes, &stored, error))
+        !objects_check_absent(tree, call, parent, name, error))
         return FALSE;
+    GError *failure = NULL;
+    if (!write_symlink(call, &place, target, &attributes, &stored, &failure)) {
+        objects_doubt_failure(tree, parent, name, failure);
+        g_propagate_error(error, failure);
+        tree_core_flush(tree);
+        return FALSE;
+    }
     g_auto(EntryFacts) facts = {.kind = NODE_SYMLINK, .flags = FACT_EXACT, .known_at_us = tree_core_now()};
     entry_facts_from_attributes(&facts, &attributes);
     version_tag_set(&facts.tag, stored.etag);

@@ -72,9 +72,15 @@ objects_make_directory(Tree *tree, Call *call, Node *parent, const char *name, m
     gboolean ok = node_place_init(&place, parent, name, error);
     lock_release(&tree->lock);
     if (!ok || !check_place(parent, &place, name, error) ||
-        !objects_check_absent(tree, call, parent, name, error) ||
-        !objects_write_marker(tree, call, &place, &attributes, NULL, TRUE, &stored, error))
+        !objects_check_absent(tree, call, parent, name, error))
         return FALSE;
+    GError *failure = NULL;
+    if (!objects_write_marker(tree, call, &place, &attributes, NULL, TRUE, &stored, &failure)) {
+        objects_doubt_failure(tree, parent, name, failure);
+        g_propagate_error(error, failure);
+        tree_core_flush(tree);
+        return FALSE;
+    }
     g_auto(EntryFacts) facts = {.kind = NODE_FOLDER,
                                 .flags = FACT_EXACT | FACT_MARKER | FACT_MARKER_ASKED,
                                 .known_at_us = tree_core_now()};
@@ -259,10 +265,15 @@ objects_remove_directory(Tree *tree, Call *call, Node *parent, const char *name,
         !objects_find(tree, call, parent, name, &node, error))
         return FALSE;
     gboolean ok = FALSE;
+    GError *failure = NULL;
     if (node->kind != NODE_FOLDER)
-        g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_FOLDER, "%s is not a directory", name);
+        g_set_error(&failure, STORAGEFS_ERROR, ERROR_NOT_FOLDER, "%s is not a directory", name);
     else
-        ok = remove_folder(tree, call, node, error);
+        ok = remove_folder(tree, call, node, &failure);
+    if (!ok) {
+        objects_doubt_failure(tree, parent, name, failure);
+        g_propagate_error(error, failure);
+    }
     tree_node_unref(tree, node);
     tree_core_flush(tree);
     return ok;

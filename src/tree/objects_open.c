@@ -310,7 +310,9 @@ settle_locked(Tree *tree, Node *node) REQUIRES(tree->lock)
         tree_core_note_version_locked(node);
         tree_core_announce_content_locked(tree, node);
     }
-    if (lost)
+    if (lost && !(node->flags & NODE_DETACHED))
+        objects_doubt_locked(tree, node->parent, node->name, node);
+    else if (lost)
         listing_chain_expire(node->parent->folder->listings);
     return file;
 }

@@ -363,37 +363,13 @@ run(ObjectsRename *rename, GError **error)
 }
 
 static void
-forget_directory_locked(ObjectsRename *rename, Node *directory, const char *name) REQUIRES(rename->tree->lock)
+doubt_outcome(ObjectsRename *rename, const GError *failure)
 {
-    FolderState *folder = directory->folder;
-    /* What a listing does not hold is absent to it: it answers nothing any more. */
-    listing_chain_expire(folder->listings);
-    listing_doubt_name(folder->listings, name);
-    g_clear_pointer(&folder->absent, g_hash_table_unref);
-    tree_core_announce_entry_locked(rename->tree, directory, name);
-}
-
-static void
-forget_node_locked(Node *node)
-{
-    node->facts.known_at_us = 0;
-    if (node_is_directory(node))
-        listing_chain_doubt(node->folder->listings);
-}
-
-/* What failed without an answer may have happened, or half of it: whoever looks next asks the service. */
-static void
-forget_outcome(ObjectsRename *rename, const GError *failure)
-{
-    if (!error_is_transient(failure) && !error_is(failure, ERROR_CANCELLED) &&
-        !error_is(failure, ERROR_PROTOCOL))
+    if (!objects_is_doubtful(failure))
         return;
     lock_acquire(&rename->tree->lock);
-    forget_directory_locked(rename, rename->parent, rename->name);
-    forget_directory_locked(rename, rename->new_parent, rename->new_name);
-    forget_node_locked(rename->node);
-    if (rename->target != NULL)
-        forget_node_locked(rename->target);
+    objects_doubt_locked(rename->tree, rename->parent, rename->name, rename->node);
+    objects_doubt_locked(rename->tree, rename->new_parent, rename->new_name, rename->target);
     lock_release(&rename->tree->lock);
 }
 
@@ -416,7 +392,7 @@ objects_rename(Tree *tree, Call *call, Node *parent, const char *name, Node *new
     gboolean ok = objects_look(tree, long_call, new_parent, new_name, LOOK_KIND, &rename.target, &failure) &&
                   run(&rename, &failure);
     if (!ok) {
-        forget_outcome(&rename, failure);
+        doubt_outcome(&rename, failure);
         g_propagate_error(error, failure);
     }
     node_place_clear(&rename.from);

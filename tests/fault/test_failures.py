@@ -258,6 +258,33 @@ def test_a_failed_rename_that_has_happened_is_seen(s3_case, ceph):
     assert sorted(os.listdir(case.path)) == ["doc", "moved"]
 
 
+def test_a_failed_change_that_has_happened_is_seen(s3_case, ceph):
+    """No reply ever comes, but the service has done it: what was known is not believed any more."""
+    case = s3_case(ceph, SHORT, folders="yes")
+    lost = (errno.EIO, errno.ETIMEDOUT)
+    case.put("doc", b"content")
+    case.put("kept", b"content")
+    case.settled()
+    os.mkdir(case.path / "old")
+    assert sorted(os.listdir(case.path)) == ["doc", "kept", "old"] and not (case.path / "new").exists()
+    assert os.stat(case.path / "kept").st_mode & 0o777 == 0o644
+    with case.proxy.faults({"operation": "DeleteObject", "drop_reply": True}):
+        assert errno_of(lambda: os.unlink(case.path / "doc")) in lost
+        assert errno_of(lambda: os.rmdir(case.path / "old")) in lost
+    assert errno_of(lambda: os.stat(case.path / "doc")) == errno.ENOENT
+    assert errno_of(lambda: os.stat(case.path / "old")) == errno.ENOENT
+    asking = {"operation": "HeadObject", "reset": -1}
+    with case.proxy.faults({"operation": "PutObject", "drop_reply": True}, asking):
+        assert errno_of(lambda: os.mkdir(case.path / "new")) in lost
+    assert (case.path / "new").is_dir()
+    os.getxattr(case.path / "kept", "user.mime_type")
+    with case.proxy.faults({"operation": "CopyObject", "drop_reply": True}, {"skip": 1, **asking}):
+        assert errno_of(lambda: os.chmod(case.path / "kept", 0o600)) in lost
+    assert int(case.head("kept")["Metadata"]["mode"]) & 0o777 == 0o600
+    assert os.stat(case.path / "kept").st_mode & 0o777 == 0o600
+    assert sorted(os.listdir(case.path)) == ["kept", "new"]
+
+
 def test_an_error_inside_success_is_an_error(s3_case, ceph):
     """Some requests take so long that the service says 200 first, and only then that it has failed."""
     case = s3_case(ceph, SHORT, part_size="5M")

@@ -1,0 +1,47 @@
+/* Changes that failed without an answer: nobody knows whether they have happened. */
+#include "src/tree/objects.h"
+
+gboolean
+objects_is_doubtful(const GError *failure)
+{
+    return error_is_transient(failure) || error_is(failure, ERROR_CANCELLED) ||
+           error_is(failure, ERROR_PROTOCOL);
+}
+
+/* An ETag of the content alone is the same with other metadata: what was known of it goes too. */
+static void
+doubt_node_locked(Tree *tree, Node *node) REQUIRES(tree->lock)
+{
+    node->facts.known_at_us = 0;
+    node->facts.flags &= (guint8) ~(FACT_EXACT | FACT_MARKER | FACT_MARKER_ASKED);
+    detail_cache_drop(&tree->details, node);
+    if (node_is_directory(node))
+        listing_chain_doubt(node->folder->listings);
+}
+
+void
+objects_doubt_locked(Tree *tree, Node *parent, const char *name, Node *node)
+{
+    FolderState *folder = parent->folder;
+    /* What a listing does not hold is absent to it: it answers nothing any more. */
+    listing_chain_expire(folder->listings);
+    listing_doubt_name(folder->listings, name);
+    g_clear_pointer(&folder->absent, g_hash_table_unref);
+    tree_core_announce_entry_locked(tree, parent, name);
+    if (node == NULL)
+        node = tree_core_find_locked(tree, parent, name);
+    if (node != NULL && !tree_core_is_dirty(node))
+        doubt_node_locked(tree, node);
+    if (node != NULL && !(node->flags & NODE_DETACHED))
+        tree_core_announce_attributes_locked(tree, node);
+}
+
+void
+objects_doubt_failure(Tree *tree, Node *parent, const char *name, const GError *failure)
+{
+    if (!objects_is_doubtful(failure))
+        return;
+    lock_acquire(&tree->lock);
+    objects_doubt_locked(tree, parent, name, NULL);
+    lock_release(&tree->lock);
+}
