@@ -216,7 +216,7 @@ open_listing(Tree *tree, Call *call, Node *node, Listing **out, GError **error)
     for (guint i = 0; ok && i < containers->len; i++) {
         const ContainerInfo *info = &g_array_index(containers, ContainerInfo, i);
         EntryFacts facts = {0};
-        init_facts(tree, &facts, info->created_ns, tree_core_now());
+        init_facts(tree, &facts, info->created_ns, started_us);
         if (is_possible_name(info->name))
             listing_append_name(listing, info->name, &facts);
     }

@@ -244,7 +244,7 @@ typedef struct {
     Listing *listing, *older;
     const char *prefix;
     const AttributeDefaults *defaults;
-    gint64 now_us;
+    gint64 known_at_us;
     guint long_names;
 } PageReader;
 
@@ -265,7 +265,7 @@ add_object(PageReader *reader, const ObjectInfo *info)
     gboolean in_folders = reader->listing->names == LISTING_FOLDERS;
     const char *part = info->key + strlen(reader->prefix);
     EntryFacts facts = {0};
-    entry_facts_from_info(&facts, info, reader->defaults, in_folders, reader->now_us);
+    entry_facts_from_info(&facts, info, reader->defaults, in_folders, reader->known_at_us);
     if (*part == '\0' && info->size_bytes == 0) {
         facts.kind = NODE_FOLDER;
         facts.flags |= FACT_MARKER | FACT_MARKER_ASKED;
@@ -291,7 +291,7 @@ add_prefix(PageReader *reader, const char *key)
         return;
     g_autofree char *part = g_strndup(rest, length - 1);
     EntryFacts facts = {0};
-    entry_facts_from_folder(&facts, reader->defaults, reader->now_us);
+    entry_facts_from_folder(&facts, reader->defaults, reader->known_at_us);
     facts.flags |= FACT_PREFIX;
     inherit(&facts, reader->older, part);
     count_long_name(reader, part, TRUE);
@@ -331,10 +331,13 @@ get_text_bytes(const ListPage *page, gsize prefix_length)
 
 guint
 listing_append_page(Listing *listing, const ListPage *page, gboolean last, const char *prefix,
-                    const AttributeDefaults *defaults, Listing *older, gint64 now_us)
+                    const AttributeDefaults *defaults, Listing *older, gint64 known_at_us)
 {
-    PageReader reader = {
-        .listing = listing, .older = older, .prefix = prefix, .defaults = defaults, .now_us = now_us};
+    PageReader reader = {.listing = listing,
+                         .older = older,
+                         .prefix = prefix,
+                         .defaults = defaults,
+                         .known_at_us = known_at_us};
     entry_list_reserve_text(&listing->entries, get_text_bytes(page, strlen(prefix)));
     guint object = 0, folder = 0;
     while (object < page->objects->len || folder < page->prefixes->len) {

@@ -63,7 +63,7 @@ gboolean listing_is_expired(const Listing *listing);
  * versions are taken over. Returns how many keys have no name because it would be too long.
  * listing_release_page() shows the page. */
 guint listing_append_page(Listing *listing, const ListPage *page, gboolean last, const char *prefix,
-                          const AttributeDefaults *defaults, Listing *older, gint64 now_us);
+                          const AttributeDefaults *defaults, Listing *older, gint64 known_at_us);
 /* Adds one name of a PLAIN listing. */
 void listing_append_name(Listing *listing, const char *name, const EntryFacts *facts);
 /* Complete now. sort: names came in any order (one that is not sorted answers no look-ups). */

@@ -9,6 +9,11 @@
 /* A segment with this much left is worth halving. */
 #define HALVED_PAGES 5.0
 
+typedef struct {
+    ListPage page;
+    gint64 known_at_us;
+} HeldPage;
+
 struct ListingSegment {
     ListingSegment *next;
     char *after;       /* has the keys behind this one; NULL from the start */
@@ -17,7 +22,7 @@ struct ListingSegment {
     char *taken_token; /* the same two of what was taken */
     char *taken_last;
     KeySample *sample;
-    GQueue pages; /* of ListPage *, received and not taken */
+    GQueue pages; /* of HeldPage *, received and not taken */
     gboolean fetching;
     gboolean proven; /* a page has come */
     gboolean ended;  /* the service has no more keys behind it */
@@ -43,8 +48,9 @@ segment_new(const char *after, KeySample *sample)
 static void
 page_free(gpointer data)
 {
-    list_page_clear(data);
-    g_free(data);
+    HeldPage *held = data;
+    list_page_clear(&held->page);
+    g_free(held);
 }
 
 static void
@@ -248,7 +254,8 @@ begins_behind(const ListPage *page, const char *after)
 }
 
 void
-listing_scan_deliver(ListingScan *scan, ListingSegment *segment, ListPage *page, KeySample *sample)
+listing_scan_deliver(ListingScan *scan, ListingSegment *segment, ListPage *page, KeySample *sample,
+                     gint64 known_at_us)
 {
     if (!segment->proven && segment->after != NULL && !begins_behind(page, segment->after)) {
         listing_scan_fail(scan, segment);
@@ -267,10 +274,10 @@ listing_scan_deliver(ListingScan *scan, ListingSegment *segment, ListPage *page,
         g_clear_pointer(&segment->sample, key_sample_unref);
         segment->sample = key_sample_ref(sample);
     }
-    ListPage *copy = g_new(ListPage, 1);
-    *copy = *page;
+    HeldPage *held = g_new(HeldPage, 1);
+    *held = (HeldPage){*page, known_at_us};
     list_page_init(page);
-    g_queue_push_tail(&segment->pages, copy);
+    g_queue_push_tail(&segment->pages, held);
     scan->held++;
 }
 
@@ -304,9 +311,10 @@ is_ready(const ListingSegment *front)
 }
 
 static void
-take_page(ListingScan *scan, ListingSegment *front, ListPage *out)
+take_page(ListingScan *scan, ListingSegment *front, ListPage *out, gint64 *out_known_at_us)
 {
-    g_autofree ListPage *page = g_queue_pop_head(&front->pages);
+    g_autofree HeldPage *held = g_queue_pop_head(&front->pages);
+    ListPage *page = &held->page;
     scan->held--;
     set_text(&front->taken_token, page->next);
     front->taken_end = page->next == NULL;
@@ -316,11 +324,13 @@ take_page(ListingScan *scan, ListingSegment *front, ListPage *out)
         trim(page, front->next->after);
     list_page_clear(out);
     *out = *page;
+    *out_known_at_us = held->known_at_us;
 }
 
 gboolean
-listing_scan_take(ListingScan *scan, ListPage *out, gboolean *out_last)
+listing_scan_take(ListingScan *scan, ListPage *out, gint64 *out_known_at_us, gboolean *out_last)
 {
+    *out_known_at_us = 0;
     while (is_over(scan->first) && scan->first->next != NULL) {
         ListingSegment *over = scan->first;
         scan->first = over->next;
@@ -329,7 +339,7 @@ listing_scan_take(ListingScan *scan, ListPage *out, gboolean *out_last)
     ListingSegment *front = scan->first;
     gboolean has_page = front->pages.length > 0 && is_ready(front);
     if (has_page)
-        take_page(scan, front, out);
+        take_page(scan, front, out, out_known_at_us);
     *out_last = is_over(front) && front->next == NULL;
     /* The last segment may have gone back after its keys had all been taken: then an empty page ends it. */
     gboolean news = has_page || (*out_last && !scan->told_last);

@@ -34,14 +34,17 @@ ListingSegment *listing_scan_plan(ListingScan *scan, guint window, guint lanes);
 /* Where it is to be listed from: both NULL from the start. Caller frees. */
 void listing_scan_get_start(const ListingSegment *segment, char **out_after, char **out_token);
 
-/* Takes the page (left empty) and a reference of the sample, which may be NULL. A first page that does not
- * begin behind `after` counts as failed. */
-void listing_scan_deliver(ListingScan *scan, ListingSegment *segment, ListPage *page, KeySample *sample);
+/* Takes the page (left empty) and a reference of the sample, which may be NULL. known_at_us: the time that
+ * what it says holds for. A first page that does not begin behind `after` counts as failed. */
+void listing_scan_deliver(ListingScan *scan, ListingSegment *segment, ListPage *page, KeySample *sample,
+                          gint64 known_at_us);
 /* The request failed. TRUE: its keys will be listed with those before them, so that nobody needs to know. */
 gboolean listing_scan_fail(ListingScan *scan, ListingSegment *segment);
 
-/* The next page in order, when it is there; it is the caller's. *out_last: no other comes. */
-gboolean listing_scan_take(ListingScan *scan, ListPage *out, gboolean *out_last);
+/* The next page in order, when it is there; it is the caller's. *out_known_at_us: as it was delivered,
+ * however long it has waited for those before it; 0 for an empty one that only ends the listing. *out_last:
+ * no other comes. */
+gboolean listing_scan_take(ListingScan *scan, ListPage *out, gint64 *out_known_at_us, gboolean *out_last);
 /* Nobody reads on: gives up what was fetched ahead. */
 void listing_scan_drop_pages(ListingScan *scan);
 /* Pages that wait to be taken, requests under way. */

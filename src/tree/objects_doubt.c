@@ -23,6 +23,8 @@ void
 objects_doubt_locked(Tree *tree, Node *parent, const char *name, Node *node)
 {
     FolderState *folder = parent->folder;
+    /* What was asked before may have been answered before, too. */
+    folder->changes++;
     /* What a listing does not hold is absent to it: it answers nothing any more. */
     listing_chain_expire(folder->listings);
     listing_doubt_name(folder->listings, name);

@@ -139,6 +139,15 @@ list_page(PageRequest *request, Call *call, GError **error)
     return TRUE;
 }
 
+/* What a page says is as old as its request. But were a service slower than the freshness, nothing that it
+ * says would hold for anybody, and each name be asked for again: half of the freshness is left in any case.
+ */
+static gint64
+get_known_at_us(PageRequest *request, gint64 asked_us)
+{
+    return MAX(asked_us, tree_core_now() - tree_core_get_freshness_us(request->node) / 2);
+}
+
 /* The whole of one request. FALSE: whoever comes to this page has to meet the failure. */
 static gboolean
 fetch(PageRequest *request, Call *call, GError **error)
@@ -146,10 +155,12 @@ fetch(PageRequest *request, Call *call, GError **error)
     Tree *tree = request->tree;
     Listing *listing = request->listing;
     GError *failure = NULL;
+    gint64 asked_us = tree_core_now();
     gboolean ok = list_page(request, call, &failure);
     lock_acquire(&tree->lock);
     if (ok)
-        listing_scan_deliver(listing->scan, request->segment, &request->page, request->sample);
+        listing_scan_deliver(listing->scan, request->segment, &request->page, request->sample,
+                             get_known_at_us(request, asked_us));
     else
         ok = listing_scan_fail(listing->scan, request->segment);
     if (!ok)
@@ -164,7 +175,7 @@ fetch(PageRequest *request, Call *call, GError **error)
 }
 
 static void
-learn_directory_locked(Tree *tree, Node *node, Listing *listing) REQUIRES(tree->lock)
+learn_directory_locked(Tree *tree, Node *node, Listing *listing, gint64 known_at_us) REQUIRES(tree->lock)
 {
     if (listing->pages == 1 && node->kind == NODE_FOLDER) {
         node->facts.flags |= FACT_MARKER_ASKED | (listing->marker.flags & FACT_MARKER);
@@ -172,7 +183,7 @@ learn_directory_locked(Tree *tree, Node *node, Listing *listing) REQUIRES(tree->
     node->folder->fits_page = listing->complete && listing->pages == 1;
     node->folder->pages = listing->complete ? listing->pages : MAX(node->folder->pages, listing->pages + 1);
     node->folder->listed = TRUE;
-    tree_core_confirm_locked(node, tree_core_now());
+    tree_core_confirm_locked(node, known_at_us);
 }
 
 /* FALSE: the next page is not there. */
@@ -180,20 +191,22 @@ static gboolean
 append_page_locked(Tree *tree, Node *node, Listing *listing) REQUIRES(tree->lock)
 {
     g_auto(ListPage) page;
+    gint64 known_at_us = 0;
     gboolean last = FALSE;
     list_page_init(&page);
-    if (!listing_scan_take(listing->scan, &page, &last))
+    if (!listing_scan_take(listing->scan, &page, &known_at_us, &last))
         return FALSE;
     AttributeDefaults defaults;
     tree_core_get_defaults(tree, &defaults);
     g_autofree char *prefix = node_make_prefix(node);
-    gint64 now_us = tree_core_now();
     guint before = listing->entries.count;
-    if (listing->pages == 0)
-        listing->started_us = now_us;
-    tree->long_names += listing_append_page(listing, &page, last, prefix, &defaults, listing->next, now_us);
+    /* Expired while it was asked for, it stays so. */
+    if (listing->pages == 0 && !listing_is_expired(listing))
+        listing->started_us = known_at_us;
+    tree->long_names +=
+        listing_append_page(listing, &page, last, prefix, &defaults, listing->next, known_at_us);
     tree->listed_names += listing->entries.count - before;
-    learn_directory_locked(tree, node, listing);
+    learn_directory_locked(tree, node, listing, known_at_us);
     return TRUE;
 }
 

@@ -168,6 +168,30 @@ test_containers(TreeFixture *fixture, gconstpointer keys)
     tree_fixture_forget(fixture, storage);
 }
 
+static gpointer
+list_in_thread(gpointer data)
+{
+    TreeFixture *fixture = data;
+    return tree_fixture_list(fixture, fixture->container);
+}
+
+/* A listing that was asked for before everything was doubted does not end the doubt. */
+static void
+test_doubt_during_listing(TreeFixture *fixture, gconstpointer keys)
+{
+    const MemoryFault block = {.operation = MEMORY_LIST_OBJECTS, .times = 1, .blocks = TRUE};
+    tree_fixture_store(fixture, "doc", "content", NULL);
+    memory_fault_add(fixture->memory, &block);
+    GThread *thread = g_thread_new("list", list_in_thread, fixture);
+    g_assert_true(memory_fault_wait_blocked(fixture->memory, 1, 60 * G_USEC_PER_SEC));
+    g_assert_true(tree_refresh(fixture->tree, "", NULL));
+    memory_fault_clear(fixture->memory);
+    g_autofree char *names = g_thread_join(thread);
+    g_assert_cmpstr(names, ==, "doc");
+    tree_fixture_store(fixture, "late", "content", NULL);
+    tree_fixture_forget(fixture, tree_fixture_lookup(fixture, fixture->container, "late"));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -180,5 +204,6 @@ main(int argc, char **argv)
     tree_fixture_add("/tree/lost_reply/create", test_create, NULL);
     tree_fixture_add("/tree/lost_reply/overwrite", test_overwrite, NULL);
     tree_fixture_add("/tree/lost_reply/containers", test_containers, NULL);
+    tree_fixture_add("/tree/lost_reply/doubt_during_listing", test_doubt_during_listing, NULL);
     return g_test_run();
 }

@@ -112,6 +112,7 @@ typedef struct {
     GPtrArray *running; /* ListingSegment */
     GPtrArray *found;   /* char * */
     gboolean complete;
+    gint64 known_at_us; /* of the last answer; each is one later */
     guint window, lanes, fail_percent, drop_percent, change_percent, rounds;
     guint held_most;
     GHashTable *made, *removed; /* entries whose keys came or went meanwhile */
@@ -123,7 +124,8 @@ take_all(Reader *reader)
     g_auto(ListPage) page;
     list_page_init(&page);
     gboolean last = FALSE;
-    while (listing_scan_take(reader->scan, &page, &last)) {
+    gint64 known_at_us = 0;
+    while (listing_scan_take(reader->scan, &page, &known_at_us, &last)) {
         g_assert_false(reader->complete);
         guint object = 0, prefix = 0;
         while (object < page.objects->len || prefix < page.prefixes->len) {
@@ -132,6 +134,8 @@ take_all(Reader *reader)
             const char *folder =
                 prefix < page.prefixes->len ? g_ptr_array_index(page.prefixes, prefix) : NULL;
             gboolean is_object = folder == NULL || (key != NULL && strcmp(key, folder) < 0);
+            if (is_object)
+                g_assert_cmpint(g_array_index(page.objects, ObjectInfo, object).mtime_ns, ==, known_at_us);
             g_ptr_array_add(reader->found, g_strdup(is_object ? key : folder));
             object += is_object;
             prefix += !is_object;
@@ -173,7 +177,11 @@ answer(Reader *reader, guint index)
     listing_scan_get_start(segment, &after, &token);
     service_list(reader->service, token == NULL ? after : NULL, token, &page);
     g_autoptr(KeySample) sample = key_sample_new(&page, reader->service->prefix, reader->service->delimiter);
-    listing_scan_deliver(reader->scan, segment, &page, sample);
+    /* However long it waits, it is known what time it is of. */
+    gint64 known_at_us = ++reader->known_at_us;
+    for (guint i = 0; i < page.objects->len; i++)
+        g_array_index(page.objects, ObjectInfo, i).mtime_ns = known_at_us;
+    listing_scan_deliver(reader->scan, segment, &page, sample, known_at_us);
 }
 
 /* A key comes or goes. */
