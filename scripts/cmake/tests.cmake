@@ -15,6 +15,9 @@ set(STORAGEFS_TEST_ENVIRONMENT
     "TSAN_OPTIONS=${sanitizer_log}:halt_on_error=1:second_deadlock_stack=1:suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp"
     "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0")
 
+# Before a test's command: it fails when it leaves something in TMPDIR.
+set(STORAGEFS_OWN_FOLDER "${PROJECT_SOURCE_DIR}/tests/own_folder.sh")
+
 function(storagefs_register_test name timeout)
     get_filename_component(folder "${CMAKE_CURRENT_SOURCE_DIR}" NAME)
     add_test(NAME ${folder}/${name} COMMAND ${ARGN})
@@ -37,8 +40,8 @@ function(storagefs_test name)
     endif()
     get_filename_component(folder "${CMAKE_CURRENT_SOURCE_DIR}" NAME)
     add_executable(${folder}_${name} ${test_SOURCES})
-    target_link_libraries(${folder}_${name} PRIVATE storagefs_core ${test_USES})
-    storagefs_register_test(${name} ${test_TIMEOUT} $<TARGET_FILE:${folder}_${name}>)
+    target_link_libraries(${folder}_${name} PRIVATE storagefs_core folder_fixture ${test_USES})
+    storagefs_register_test(${name} ${test_TIMEOUT} ${STORAGEFS_OWN_FOLDER} $<TARGET_FILE:${folder}_${name}>)
     set_property(TEST ${folder}/${name} APPEND PROPERTY ENVIRONMENT
         "G_TEST_SRCDIR=${CMAKE_CURRENT_SOURCE_DIR}" "G_TEST_BUILDDIR=${CMAKE_CURRENT_BINARY_DIR}")
 endfunction()

@@ -8,6 +8,8 @@
 #include "drivers/local/local.h"
 #include "tests/contract/contract.h"
 
+#include "tests/unit/folder_fixture.h"
+
 #include <glib/gstdio.h>
 #include <string.h>
 
@@ -60,10 +62,6 @@ main(int argc, char **argv)
     add_tests();
     int status = g_test_run();
     contract_close();
-    if (given == NULL)
-        g_unlink(config);
-    g_autofree char *base = g_build_filename(folder, "base", NULL);
-    g_rmdir(base);
-    g_rmdir(folder);
+    folder_fixture_remove(folder);
     return status;
 }

@@ -1,5 +1,7 @@
 #include "tests/contract/local_files.h"
 
+#include "tests/unit/folder_fixture.h"
+
 #include "drivers/local/local.h"
 #include "drivers/local/local_instance.h"
 
@@ -36,27 +38,11 @@ local_files_open(void)
     g_unlink(config);
 }
 
-static void
-remove_all(const char *path)
-{
-    struct stat info;
-    if (lstat(path, &info) != 0)
-        return;
-    if (S_ISDIR(info.st_mode)) {
-        g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-        for (const char *name = g_dir_read_name(dir); name != NULL; name = g_dir_read_name(dir)) {
-            g_autofree char *child = g_build_filename(path, name, NULL);
-            remove_all(child);
-        }
-    }
-    g_remove(path);
-}
-
 void
 local_files_close(void)
 {
     contract.driver->close(contract.instance);
-    remove_all(local_files.folder);
+    folder_fixture_remove(local_files.folder);
     g_free(contract.container);
     g_free(local_files.folder);
     g_free(local_files.base);
@@ -75,7 +61,7 @@ run(gconstpointer data)
     LocalInstance *local = (LocalInstance *)contract.instance;
     gboolean native = local->root.walks;
     g_autofree char *container = local_files_get_path("");
-    remove_all(container);
+    folder_fixture_remove(container);
     g_assert_cmpint(g_mkdir(container, 0755), ==, 0);
     if (given->walks)
         local_disable_openat2(contract.instance);

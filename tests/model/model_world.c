@@ -3,6 +3,7 @@
 
 #include "drivers/memory/memory.h"
 #include "src/object/object_store.h"
+#include "tests/unit/folder_fixture.h"
 #include "tests/unit/storage_fixture.h"
 
 #include <stdarg.h>
@@ -168,8 +169,7 @@ model_world_free(ModelWorld *world)
     g_free(world->threads);
     storage_unref(world->storage);
     storage_set_free(world->set);
-    const char *arguments[] = {"rm", "-rf", world->directory, NULL};
-    g_spawn_sync(NULL, (char **)arguments, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL);
+    folder_fixture_remove(world->directory);
     g_free(world->directory);
     g_free(world);
 }

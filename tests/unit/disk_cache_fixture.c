@@ -1,25 +1,12 @@
 #include "tests/unit/disk_cache_fixture.h"
 
+#include "tests/unit/folder_fixture.h"
+
 #include "src/base/error.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-static void
-remove_tree(const char *path)
-{
-    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-    const char *name;
-    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
-        g_autofree char *child = g_build_filename(path, name, NULL);
-        if (g_file_test(child, G_FILE_TEST_IS_SYMLINK))
-            g_unlink(child);
-        else
-            remove_tree(child);
-    }
-    g_remove(path);
-}
 
 void
 disk_cache_fixture_open(DiskCacheFixture *fixture, guint64 limit_bytes)
@@ -59,7 +46,7 @@ tear_down(DiskCacheFixture *fixture, gconstpointer data)
 {
     disk_cache_fixture_close(fixture);
     memory_budget_free(fixture->budget);
-    remove_tree(fixture->folder);
+    folder_fixture_remove(fixture->folder);
     g_free(fixture->folder);
 }
 

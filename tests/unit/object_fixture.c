@@ -1,21 +1,11 @@
 /* Open objects on a memory storage. */
 #include "tests/unit/object_fixture.h"
 
+#include "tests/unit/folder_fixture.h"
+
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
-
-static void
-remove_tree(const char *path)
-{
-    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-    const char *name;
-    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
-        g_autofree char *child = g_build_filename(path, name, NULL);
-        remove_tree(child);
-    }
-    g_remove(path);
-}
 
 static void
 open_store(ObjectFixture *fixture, const char *journal)
@@ -69,7 +59,7 @@ tear_down(ObjectFixture *fixture, gconstpointer keys)
     if (!fixture->keeps_uploads)
         g_assert_cmpuint(object_fixture_count_uploads(fixture), ==, 0);
     storage_unref(fixture->base.storage);
-    remove_tree(fixture->folder);
+    folder_fixture_remove(fixture->folder);
     g_free(fixture->folder);
     g_free(fixture->recovery);
     g_free(fixture->journal);

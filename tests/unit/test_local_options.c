@@ -1,6 +1,8 @@
 /* The local driver's keys: what is refused at open and how it is said, modes, sidecars seen as attributes. */
 #include "drivers/local/local.h"
 
+#include "tests/unit/folder_fixture.h"
+
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
@@ -20,21 +22,9 @@ set_up(Fixture *fixture, gconstpointer data)
 }
 
 static void
-remove_all(const char *path)
-{
-    g_autoptr(GDir) dir = g_file_test(path, G_FILE_TEST_IS_SYMLINK) ? NULL : g_dir_open(path, 0, NULL);
-    for (const char *name = dir != NULL ? g_dir_read_name(dir) : NULL; name != NULL;
-         name = g_dir_read_name(dir)) {
-        g_autofree char *child = g_build_filename(path, name, NULL);
-        remove_all(child);
-    }
-    g_remove(path);
-}
-
-static void
 tear_down(Fixture *fixture, gconstpointer data)
 {
-    remove_all(fixture->folder);
+    folder_fixture_remove(fixture->folder);
     g_free(fixture->config);
     g_free(fixture->folder);
 }

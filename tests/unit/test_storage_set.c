@@ -3,6 +3,7 @@
 
 #include "src/storage/learned_file.h"
 
+#include "tests/unit/folder_fixture.h"
 #include "tests/unit/storage_fixture.h"
 
 #include <glib/gstdio.h>
@@ -25,12 +26,7 @@ set_up(Fixture *fixture, gconstpointer data)
 static void
 tear_down(Fixture *fixture, gconstpointer data)
 {
-    g_autofree char *file = g_build_filename(fixture->directory, "storages", NULL);
-    g_autofree char *between = g_path_get_dirname(fixture->directory);
-    g_remove(file);
-    g_rmdir(fixture->directory);
-    g_rmdir(between);
-    g_rmdir(fixture->parent);
+    folder_fixture_remove(fixture->parent);
     g_free(fixture->directory);
     g_free(fixture->parent);
 }

@@ -1,6 +1,8 @@
 /* upload_ledger.h: what a dead process had under way is found, once, by the next. */
 #include "src/storage/upload_ledger.h"
 
+#include "tests/unit/folder_fixture.h"
+
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -108,8 +110,7 @@ main(int argc, char **argv)
     g_test_add_func("/upload_ledger/place", test_another_place_is_not_asked);
     g_test_add_func("/upload_ledger/damage", test_damage_is_no_upload);
     int status = g_test_run();
-    const char *words[] = {"rm", "-rf", state, NULL};
-    g_spawn_sync(NULL, (char **)words, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL);
+    folder_fixture_remove(state);
     g_free(state);
     return status;
 }

@@ -2,6 +2,7 @@
 #include "tests/unit/tree_fixture.h"
 
 #include "drivers/memory/memory.h"
+#include "tests/unit/folder_fixture.h"
 #include "tests/unit/storage_fixture.h"
 
 #include <fcntl.h>
@@ -116,8 +117,7 @@ tree_fixture_close(TreeFixture *fixture)
     storage_set_free(fixture->set);
     g_string_free(fixture->announced, TRUE);
     lock_clear(&fixture->announced_lock);
-    const char *arguments[] = {"rm", "-rf", fixture->directory, NULL};
-    g_spawn_sync(NULL, (char **)arguments, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL);
+    folder_fixture_remove(fixture->directory);
     g_free(fixture->directory);
 }
 
