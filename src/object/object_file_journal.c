@@ -241,6 +241,18 @@ take_bytes(ObjectFile *file, JournalRecord *record, const GArray *ranges, GError
     return TRUE;
 }
 
+/* Where space is given out only now, the disk may be full now. */
+static gboolean
+sync_data(ObjectFile *file, const JournalRecord *record, GError **error)
+{
+    GError *failure = NULL;
+    guint attempts = 0;
+    while (!staging_file_sync(file->staging, &failure))
+        if (!object_file_make_way(file, journal_record_get_local_bytes(record), &attempts, &failure, error))
+            return FALSE;
+    return TRUE;
+}
+
 /* The bytes are on disk before a record names them. */
 static gboolean
 put_data(ObjectFile *file, JournalRecord *record, GError **error)
@@ -252,10 +264,15 @@ put_data(ObjectFile *file, JournalRecord *record, GError **error)
         return take_bytes(file, record, ranges, error);
     if (file->linked) {
         record->data_name = g_strdup(file->committed->data_name);
-        return staging_file_sync(file->staging, error);
+        return sync_data(file, record, error);
     }
+    GError *failure = NULL;
+    guint attempts = 0;
     record->data_name = g_strdup_printf("%016" G_GINT64_MODIFIER "x-%u.data", record->id, file->data_files++);
-    return staging_file_link(file->staging, record->data_name, ranges, error);
+    while (!staging_file_link(file->staging, record->data_name, ranges, &failure))
+        if (!object_file_make_way(file, journal_record_get_local_bytes(record), &attempts, &failure, error))
+            return FALSE;
+    return TRUE;
 }
 
 /* Takes record: it is what the disk has now. */
@@ -276,12 +293,17 @@ static gboolean
 write_record(ObjectFile *file, JournalRecord *record, GError **error)
 {
     const char *kept = file->linked ? file->committed->data_name : NULL;
+    GError *failure = NULL;
+    guint attempts = 0;
     record->sequence = journal_folder_take_sequence(folder_of(file));
-    if (journal_folder_write(folder_of(file), record, error))
-        return TRUE;
-    if (g_strcmp0(record->data_name, kept) != 0)
-        journal_folder_remove_data(folder_of(file), record->data_name);
-    return FALSE;
+    while (!journal_folder_write(folder_of(file), record, &failure)) {
+        if (object_file_make_way(file, journal_record_get_local_bytes(record), &attempts, &failure, error))
+            continue;
+        if (g_strcmp0(record->data_name, kept) != 0)
+            journal_folder_remove_data(folder_of(file), record->data_name);
+        return FALSE;
+    }
+    return TRUE;
 }
 
 static void

@@ -16,6 +16,9 @@
 #define MAXIMUM_NAME_BYTES 150u
 #define MAXIMUM_TRIES 10000u
 #define FETCH_BYTES (1u << 20)
+#define MAXIMUM_ATTEMPTS 4u
+/* Of the description, and of folders. */
+#define EXTRA_BYTES (1u << 20)
 
 typedef struct {
     ObjectFile *file;
@@ -252,6 +255,36 @@ save_content(Saving *saving, const GError *failure, GError **error)
     return ok && write_info(saving, failure, error) && sync_names(saving, error);
 }
 
+static void
+begin_again(Saving *saving)
+{
+    if (saving->path != NULL)
+        unlink(saving->path);
+    g_array_set_size(saving->ranges, 0);
+    saving->complete = TRUE;
+    g_clear_error(&saving->fetch_error);
+}
+
+/* What exists nowhere else comes before what the disk cache keeps: it gives way as long as it has something.
+ */
+static gboolean
+save(Saving *saving, const GError *failure, GError **error)
+{
+    ObjectStore *store = saving->file->store;
+    guint64 size_bytes = extent_map_get_size(saving->file->extents);
+    for (guint attempt = 1;; attempt++) {
+        g_autoptr(GError) problem = NULL;
+        if (save_content(saving, failure, &problem))
+            return TRUE;
+        if (attempt == MAXIMUM_ATTEMPTS || !error_is(problem, ERROR_NO_SPACE) ||
+            !object_store_make_way(store, store->recovery_dir, size_bytes + EXTRA_BYTES)) {
+            g_propagate_error(error, g_steal_pointer(&problem));
+            return FALSE;
+        }
+        begin_again(saving);
+    }
+}
+
 gboolean
 recovery_save(ObjectFile *file, const GError *failure)
 {
@@ -264,7 +297,7 @@ recovery_save(ObjectFile *file, const GError *failure)
     saving.key = g_strdup(file->key);
     lock_release(&file->lock);
     saving.ranges = g_array_new(FALSE, FALSE, sizeof(guint64));
-    gboolean ok = save_content(&saving, failure, &error);
+    gboolean ok = save(&saving, failure, &error);
     if (!ok)
         log_error("%s: could not be published, and not be saved: %s", name, error->message);
     else if (saving.complete)

@@ -1,5 +1,6 @@
 """With cache_size: what was read is read from disk, also by the next mount, and is never anything else than the object."""
 
+import errno
 import os
 import pathlib
 import random
@@ -9,7 +10,7 @@ import pytest
 from harness.files import random_bytes
 from harness.mount import MountFailed
 from harness.process import run, wait_until
-from harness.s3 import LONG, same_bytes
+from harness.s3 import LONG, errno_of, same_bytes
 
 MIB = 1 << 20
 SIZE = 9 * MIB + 12345
@@ -296,6 +297,60 @@ def test_what_is_written_comes_before_what_is_cached(s3_case, ceph, tmp_path):
         same_bytes(case.get("written"), data)
         found = disk_cache(case)
         assert found["on"] and found["evictions"] > 0
+        case.mount.umount()
+    finally:
+        run("umount", "--lazy", disk)
+
+
+def fill_up(path):
+    """To the last byte that the file system gives."""
+    with open(path, "wb", buffering=0) as file:
+        for size in (MIB, 4096, 1):
+            try:
+                while file.write(b"x" * size) == size:
+                    pass
+            except OSError as error:
+                assert error.errno == errno.ENOSPC
+
+
+@pytest.mark.parametrize("size", [5000, 3 * MIB])
+@pytest.mark.parametrize("durability", ["journal", "storage"])
+def test_what_was_acknowledged_comes_before_what_is_cached(s3_case, ceph, tmp_path, durability, size):
+    """The journal, and the recovery directory where the storage refuses, get the room that the cache has."""
+    if os.geteuid():
+        pytest.skip("only root can mount a file system that is small")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=32m,mode=0700", "none", disk)
+    try:
+        case = s3_case(ceph, {"freshness": LONG, "cache_size": "256M", "cache_dir": disk / "cache", "state_dir": disk / "state",
+                              "timeout": "3s"}, durability=durability)
+        for name in ("read-0", "read-1"):
+            case.put(name, random_bytes(8 * MIB))
+        case.settled()
+        for name in ("read-0", "read-1"):
+            read_and_keep(case, name, 8 * MIB)
+        body = random_bytes(size)
+        with case.proxy.faults({"operation": "PutObject", "status": 403, "body": "<Error><Code>AccessDenied</Code></Error>"}):
+            file = os.open(case.path / "written", os.O_WRONLY | os.O_CREAT, 0o644)
+            assert os.write(file, body) == size
+            fill_up(disk / "other")
+            error = errno_of(lambda: os.fsync(file)) or 0
+            error = errno_of(lambda: os.close(file)) or error
+            assert error == (0 if durability == "journal" else errno.EACCES)
+            if durability == "storage":
+                (upload,) = wait_until(case.parked, message="the bytes in the recovery directory")
+                with open(upload["recovery_path"], "rb") as kept:
+                    same_bytes(kept.read(), body)
+            else:
+                wait_until(case.proxy.injected, message="the first try to store it")
+        if durability == "journal":
+            case.mount.kill()
+            case.mount.start()
+            same_bytes((case.path / "written").read_bytes(), body)
+            case.mount.command("uploads", case.mount.point, "--retry")
+            case.mount.command("sync", case.mount.point)
+            same_bytes(case.get("written"), body)
         case.mount.umount()
     finally:
         run("umount", "--lazy", disk)
