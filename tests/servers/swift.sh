@@ -10,7 +10,8 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-# Settings that all four servers share. No workers: one process each, so that its pid is the whole server.
+# Settings that all four servers share. No workers: one process each, so that its pid is the whole server. Nobody but the one
+# that stores an object puts it into the listing: on a busy machine it has to wait for that, or the object is never listed.
 common_settings() {
     cat <<CONF
 [DEFAULT]
@@ -24,6 +25,9 @@ mount_check = false
 disable_fallocate = true
 fallocate_reserve = 0
 log_level = WARNING
+conn_timeout = 30
+node_timeout = 30
+container_update_timeout = 30
 CONF
 }
 
