@@ -231,3 +231,38 @@ model_check_failure(ModelThread *thread, ModelBefore *before, const ModelOperati
     tree_refresh(thread->world->tree, "", NULL);
     check_names(thread);
 }
+
+static gboolean
+is_open(const ModelThread *thread, const ModelFile *file)
+{
+    for (guint i = 0; i < MODEL_SLOTS; i++)
+        if (thread->slots[i].file == file)
+            return TRUE;
+    return FALSE;
+}
+
+void
+model_note_unlinked(ModelThread *thread, const char *path, ModelFile *file)
+{
+    if (file != NULL && is_open(thread, file))
+        g_hash_table_replace(thread->unlinked, model_thread_key(thread, path), model_file_ref(file));
+}
+
+void
+model_forgive_unlinked(ModelThread *thread)
+{
+    GHashTableIter iter;
+    gpointer key, file;
+    gboolean folders = thread->world->variant->scope.folders;
+    g_autoptr(GHashTable) is = model_world_dump(thread->world, thread->prefix);
+    g_autoptr(GHashTable) should = model_state_dump(&thread->state, thread->prefix, folders);
+    g_hash_table_iter_init(&iter, thread->unlinked);
+    while (thread->may_fail && g_hash_table_iter_next(&iter, &key, &file)) {
+        if (is_open(thread, file) || !g_hash_table_contains(is, key) || g_hash_table_contains(should, key))
+            continue;
+        model_world_delete(thread->world, key);
+        tree_refresh(thread->world->tree, "", NULL);
+        /* There was one fault, and this was it. */
+        thread->may_fail = FALSE;
+    }
+}

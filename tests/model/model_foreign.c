@@ -2,7 +2,11 @@
 #include "tests/model/model_world.h"
 
 #include <fcntl.h>
+#include <json-glib/json-glib.h>
 #include <string.h>
+
+#define WRITTEN "written here"
+#define WRITTEN_AT 7
 
 /* The name of an open file; NULL when it has none any more. Borrowed. */
 static const char *
@@ -86,6 +90,38 @@ do_delete(ModelThread *thread, const ModelOperation *op)
     model_state_remove(&thread->state, op->path);
 }
 
+/* What nobody had fetched of the version that was replaced exists nowhere any more. Then the file beside the
+ * bytes says so, and which ranges there are: they are the loser's, and what was written here is among them.
+ */
+static gboolean
+has_ranges(ModelFile *file, const char *recovery_path, const char *bytes)
+{
+    g_autofree char *path = g_strconcat(recovery_path, ".info", NULL);
+    g_autoptr(JsonParser) parser = json_parser_new();
+    if (!json_parser_load_from_file(parser, path, NULL))
+        return FALSE;
+    JsonObject *info = json_node_get_object(json_parser_get_root(parser));
+    JsonArray *ranges = json_object_get_array_member(info, "valid_ranges");
+    gboolean right = !json_object_get_boolean_member(info, "complete"), has_written = FALSE;
+    for (guint i = 0; i < json_array_get_length(ranges) && right; i++) {
+        JsonArray *range = json_array_get_array_element(ranges, i);
+        gint64 from = json_array_get_int_element(range, 0), to = json_array_get_int_element(range, 1);
+        right = from >= 0 && from < to && to <= file->bytes->len &&
+                memcmp(bytes + from, file->bytes->data + from, (gsize)(to - from)) == 0;
+        has_written = has_written || (from <= WRITTEN_AT && to >= WRITTEN_AT + (gint64)strlen(WRITTEN));
+    }
+    return right && has_written;
+}
+
+static gboolean
+is_recovered(ModelFile *file, const char *recovery_path)
+{
+    g_autofree char *bytes = NULL;
+    gsize length = 0;
+    return g_file_get_contents(recovery_path, &bytes, &length, NULL) && length == file->bytes->len &&
+           (memcmp(bytes, file->bytes->data, length) == 0 || has_ranges(file, recovery_path, bytes));
+}
+
 /* The loser's bytes are in the recovery directory. */
 static void
 check_recovered(ModelThread *thread, ModelFile *file)
@@ -94,11 +130,7 @@ check_recovered(ModelThread *thread, ModelFile *file)
     gboolean found = FALSE;
     for (guint i = 0; i < uploads->len && !found; i++) {
         const UploadStatus *upload = uploads->pdata[i];
-        g_autofree char *bytes = NULL;
-        gsize length = 0;
-        found = upload->recovery_path != NULL &&
-                g_file_get_contents(upload->recovery_path, &bytes, &length, NULL) &&
-                length == file->bytes->len && memcmp(bytes, file->bytes->data, length) == 0;
+        found = upload->recovery_path != NULL && is_recovered(file, upload->recovery_path);
     }
     if (!found)
         model_differ(thread, "the bytes that lost are not in the recovery directory (%u there)",
@@ -120,11 +152,11 @@ do_conflict(ModelThread *thread, const ModelOperation *op)
     g_autoptr(ModelFile) loser = model_file_ref(slot->file);
     g_autoptr(Call) call = tree_new_call(thread->world->tree, slot->node);
     const FileHandleOperations *operations = slot->handle->operations;
-    if (!operations->write(slot->handle, call, 7, "written here", 12, &error)) {
+    if (!operations->write(slot->handle, call, WRITTEN_AT, WRITTEN, strlen(WRITTEN), &error)) {
         model_judge(thread, FALSE, error, MODEL_OK);
         return;
     }
-    model_file_write(loser, 7, "written here", 12);
+    model_file_write(loser, WRITTEN_AT, WRITTEN, strlen(WRITTEN));
     put(thread, path, op->seed, op->length);
     gboolean ok = operations->flush(slot->handle, call, TRUE, &error);
     model_judge(thread, ok, error, ERROR_CHANGED);

@@ -85,8 +85,10 @@ remove_file(ModelThread *thread, const ModelOperation *op, Place *place)
     if (file != NULL && S_ISDIR(file->mode))
         return;
     gboolean ok = tree_unlink(tree, call, place->parent, place->name, &error);
-    if (model_judge(thread, ok, error, file != NULL ? MODEL_OK : ERROR_NOT_FOUND))
+    if (model_judge(thread, ok, error, file != NULL ? MODEL_OK : ERROR_NOT_FOUND)) {
+        model_note_unlinked(thread, op->path, file);
         model_state_remove(&thread->state, op->path);
+    }
 }
 
 static void

@@ -21,6 +21,12 @@ name_operation(ModelThread *thread, guint number, const ModelOperation *operatio
     g_string_append_printf(thread->difference, "\n  at operation %u: %s", number, text);
 }
 
+static gboolean
+has_met(const ModelRun *run, ModelWorld *world)
+{
+    return run->fault != NULL && memory_fault_get_count(world->memory, MEMORY_ANY) >= run->fault->nth;
+}
+
 static void
 apply(Work *work, const ModelOperation *operation)
 {
@@ -36,6 +42,8 @@ apply(Work *work, const ModelOperation *operation)
         memory_fault_clear(thread->world->memory);
     if (thread->failed && !model_differs(thread))
         model_check_failure(thread, &before, operation);
+    else if (has_met(work->run, thread->world))
+        model_forgive_unlinked(thread);
     model_before_clear(&before);
 }
 
@@ -172,10 +180,14 @@ model_run(const ModelRun *run, GArray *operations, gboolean *out_met)
     run_threads(run, world, operations);
     guint64 calls = memory_fault_get_count(world->memory, MEMORY_ANY);
     memory_fault_clear(world->memory);
-    gboolean failed = first->failed;
+    gboolean failed = first->failed, may_have_failed = first->may_fail;
     first->may_fail = FALSE;
     for (guint i = 0; i < world->thread_count; i++)
         model_close_slots(&world->threads[i]);
+    first->may_fail = may_have_failed;
+    if (run->fault != NULL && calls >= run->fault->nth && !failed)
+        model_forgive_unlinked(first);
+    first->may_fail = FALSE;
     char *difference = take_difference(world);
     if (difference == NULL && !failed) {
         check_end(run, world);

@@ -39,6 +39,9 @@ typedef struct {
 } ModelBefore;
 void model_before_init(ModelBefore *before, ModelThread *thread, const ModelOperation *operation);
 void model_before_clear(ModelBefore *before);
+/* The fault may have hit the deletion of an object that was unlinked while it was open: no close tells that,
+ * and the object stays. The store is put right; once, as there is one fault. */
+void model_forgive_unlinked(ModelThread *thread);
 /* The operation reported the fault, and the service is well again: what is stored is what was, or what should
  * be, and the tree shows that. */
 void model_check_failure(ModelThread *thread, ModelBefore *before, const ModelOperation *operation);

@@ -128,6 +128,8 @@ model_world_new(const ModelVariant *variant, guint threads)
         *thread = (ModelThread){.world = world, .number = i, .difference = g_string_new(NULL)};
         thread->prefix = g_strdup_printf(variant->scope.folders ? "t%u/" : "t%u-", i);
         model_state_init(&thread->state);
+        thread->unlinked =
+            g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)model_file_unref);
     }
     open_store(world);
     make_bases(world);
@@ -163,6 +165,7 @@ model_world_free(ModelWorld *world)
     close_store(world);
     for (guint i = 0; i < world->thread_count; i++) {
         model_state_clear(&world->threads[i].state);
+        g_hash_table_unref(world->threads[i].unlinked);
         g_string_free(world->threads[i].difference, TRUE);
         g_free(world->threads[i].prefix);
     }

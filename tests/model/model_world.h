@@ -33,8 +33,9 @@ typedef struct {
     Node *base;   /* one lookup */
     ModelState state;
     ModelSlot slots[MODEL_SLOTS];
-    GString *difference; /* empty: none */
-    gboolean failed;     /* the injected fault was reported by this operation, with failed_code */
+    GString *difference;  /* empty: none */
+    GHashTable *unlinked; /* key → ModelFile of what was unlinked while it was open */
+    gboolean failed;      /* the injected fault was reported by this operation, with failed_code */
     ErrorCode failed_code;
     gboolean may_fail;      /* a fault is or was there, and has not been reported yet */
     ErrorCode allowed_code; /* then: the injected one */
@@ -71,6 +72,8 @@ void model_world_store(ModelWorld *world, const char *key, const void *data, gsi
 void model_world_delete(ModelWorld *world, const char *key);
 /* The key of a path of this thread; caller frees. */
 char *model_thread_key(ModelThread *thread, const char *path);
+/* The file (or NULL) has lost its name; it may be open. */
+void model_note_unlinked(ModelThread *thread, const char *path, ModelFile *file);
 
 void model_differ(ModelThread *thread, const char *format, ...) G_GNUC_PRINTF(2, 3);
 gboolean model_differs(ModelThread *thread);
