@@ -87,9 +87,10 @@ void object_file_set_metadata(ObjectFile *file, const char *content_type, Metada
 
 /* Other metadata were stored with the version `etag`, the file's own, by who did not have it open: `stored`
  * is what that has made of it, `attributes` are what it has there. What was set through the file since then
- * stays. FALSE, and nothing happens: the file is at another version by now. */
+ * stays. FALSE, and nothing happens: the file is at another version by now. *out_overtaken: a publication was
+ * or is under way that may end with the metadata from before; they are to be set again, through the file. */
 gboolean object_file_take_metadata(ObjectFile *file, const char *etag, const ObjectInfo *stored,
-                                   const FileAttributes *attributes);
+                                   const FileAttributes *attributes, gboolean *out_overtaken);
 
 /* Publishes content and attributes when DIRTY or FAILED; TRUE at once when CLEAN. Concurrent callers wait for
  * one publication that holds what each of them wrote before. On failure the bytes are saved in the recovery

@@ -121,10 +121,11 @@ take_attributes_locked(ObjectFile *file, const FileAttributes *attributes)
 
 gboolean
 object_file_take_metadata(ObjectFile *file, const char *etag, const ObjectInfo *stored,
-                          const FileAttributes *attributes)
+                          const FileAttributes *attributes, gboolean *out_overtaken)
 {
     lock_acquire(&file->lock);
     gboolean same = file->base != NULL && !file->lost && g_strcmp0(file->info.etag, etag) == 0;
+    *out_overtaken = !file->lost && (file->publishing || !same);
     if (same) {
         object_version_move(file->base, file->container, file->key, stored->etag);
         file->generation++;

@@ -191,9 +191,14 @@ gboolean objects_take(Tree *tree, Node *node, Listing *listing, const char *name
 gboolean objects_set_attributes(Tree *tree, Call *call, Node *node, FileHandle *handle, unsigned valid,
                                 const struct stat *attributes, const struct timespec times[2],
                                 GError **error);
-/* Stores metadata with a closed object or a folder's marker, whose details are known. */
+/* Stores metadata with a closed object or a folder's marker, whose details are known. *out_overtaken:
+ * somebody has opened it meanwhile, and may have published it as it was before: they are to be set once more.
+ */
 gboolean objects_store_metadata(Tree *tree, Call *call, Node *node, const FileAttributes *attributes,
-                                const char *content_type, Metadata *others, GError **error);
+                                const char *content_type, Metadata *others, gboolean *out_overtaken,
+                                GError **error);
+/* How often they are set once more. */
+#define OBJECTS_METADATA_ATTEMPTS 4u
 /* A copy of the Node's details; FALSE when there are none. */
 gboolean objects_get_details_locked(Tree *tree, Node *node, ObjectInfo *out) REQUIRES(tree->lock);
 

@@ -126,10 +126,11 @@ doubt_node(Tree *tree, Node *node, const GError *failure)
 
 gboolean
 objects_store_metadata(Tree *tree, Call *call, Node *node, const FileAttributes *attributes,
-                       const char *content_type, Metadata *others, GError **error)
+                       const char *content_type, Metadata *others, gboolean *out_overtaken, GError **error)
 {
     g_auto(NodePlace) place = {0};
     g_auto(ObjectInfo) known = {0}, stored = {0};
+    *out_overtaken = FALSE;
     lock_acquire(&tree->lock);
     gboolean ok = node_place_init(&place, node->parent, node->name, error);
     objects_get_details_locked(tree, node, &known);
@@ -146,7 +147,7 @@ objects_store_metadata(Tree *tree, Call *call, Node *node, const FileAttributes 
     lock_acquire(&tree->lock);
     /* Somebody has opened it meanwhile, as it was before. What he has published since is newer than this. */
     if (node->kind == NODE_FILE && node->file != NULL &&
-        !object_file_take_metadata(node->file, known.etag, &stored, attributes)) {
+        !object_file_take_metadata(node->file, known.etag, &stored, attributes, out_overtaken)) {
         lock_release(&tree->lock);
         return TRUE;
     }
@@ -167,8 +168,9 @@ objects_store_metadata(Tree *tree, Call *call, Node *node, const FileAttributes 
 
 static gboolean
 set_closed(Tree *tree, Call *call, Node *node, unsigned valid, const struct stat *attributes,
-           const struct timespec times[2], GError **error)
+           const struct timespec times[2], gboolean *out_overtaken, GError **error)
 {
+    *out_overtaken = FALSE;
     if (valid & FILE_SET_SIZE && !truncate_closed(tree, call, node, (guint64)attributes->st_size, error))
         return FALSE;
     if (!objects_look_node(tree, call, node, LOOK_DETAILS, error))
@@ -181,7 +183,8 @@ set_closed(Tree *tree, Call *call, Node *node, unsigned valid, const struct stat
     lock_release(&tree->lock);
     if (merge(&wanted, valid, attributes, times) == 0)
         return TRUE;
-    return objects_store_metadata(tree, call, node, &wanted, known.content_type, known.metadata, error);
+    return objects_store_metadata(tree, call, node, &wanted, known.content_type, known.metadata,
+                                  out_overtaken, error);
 }
 
 /* A container has no place to store attributes: what is set lasts as long as the mount. */
@@ -198,6 +201,20 @@ set_container(Tree *tree, Node *node, unsigned valid, const struct stat *attribu
     return TRUE;
 }
 
+static gboolean
+set_once(Tree *tree, Call *call, Node *node, gboolean by_name, unsigned valid, const struct stat *attributes,
+         const struct timespec times[2], gboolean *out_overtaken, GError **error)
+{
+    *out_overtaken = FALSE;
+    FileHandle *held = objects_hold_open(tree, node);
+    if (held == NULL)
+        return set_closed(tree, call, node, valid, attributes, times, out_overtaken, error);
+    gboolean ok =
+        set_open(tree, call, object_file_of_handle(held), node, by_name, valid, attributes, times, error);
+    objects_release(tree, call, node, held);
+    return ok;
+}
+
 gboolean
 objects_set_attributes(Tree *tree, Call *call, Node *node, FileHandle *handle, unsigned valid,
                        const struct stat *attributes, const struct timespec times[2], GError **error)
@@ -210,11 +227,11 @@ objects_set_attributes(Tree *tree, Call *call, Node *node, FileHandle *handle, u
     }
     if (node->kind == NODE_CONTAINER)
         return set_container(tree, node, valid, attributes, times);
-    FileHandle *held = objects_hold_open(tree, node);
-    if (held == NULL)
-        return set_closed(tree, call, node, valid, attributes, times, error);
-    gboolean ok = set_open(tree, call, object_file_of_handle(held), node, handle == NULL, valid, attributes,
-                           times, error);
-    objects_release(tree, call, node, held);
+    gboolean ok = TRUE, overtaken = TRUE;
+    for (guint attempt = 0; ok && overtaken && attempt < OBJECTS_METADATA_ATTEMPTS; attempt++) {
+        ok = set_once(tree, call, node, handle == NULL, valid, attributes, times, &overtaken, error);
+        /* Who has opened it meanwhile may have written since. */
+        valid &= ~(unsigned)FILE_SET_SIZE;
+    }
     return ok;
 }

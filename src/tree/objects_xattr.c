@@ -198,22 +198,32 @@ check_room(Tree *tree, Node *node, const Wanted *wanted, GError **error)
 }
 
 static gboolean
-store(Tree *tree, Call *call, Node *node, const Wanted *wanted, GError **error)
+store_once(Tree *tree, Call *call, Node *node, const Wanted *wanted, gboolean *out_overtaken, GError **error)
 {
     FileAttributes attributes;
+    *out_overtaken = FALSE;
     FileHandle *held = objects_hold_open(tree, node);
     lock_acquire(&tree->lock);
     entry_facts_to_attributes(&node->facts, &attributes);
     lock_release(&tree->lock);
     if (held == NULL)
         return objects_store_metadata(tree, call, node, &attributes, wanted->content_type, wanted->others,
-                                      error);
+                                      out_overtaken, error);
     ObjectFile *file = object_file_of_handle(held);
     gboolean kept = object_file_is_dirty(file) && !object_file_is_waiting(file);
     gboolean publish = !kept && !object_file_is_dropped(file);
     object_file_set_metadata(file, wanted->content_type, wanted->others);
     gboolean ok = !publish || object_file_sync(file, call, error);
     objects_release(tree, call, node, held);
+    return ok;
+}
+
+static gboolean
+store(Tree *tree, Call *call, Node *node, const Wanted *wanted, GError **error)
+{
+    gboolean ok = TRUE, overtaken = TRUE;
+    for (guint attempt = 0; ok && overtaken && attempt < OBJECTS_METADATA_ATTEMPTS; attempt++)
+        ok = store_once(tree, call, node, wanted, &overtaken, error);
     return ok;
 }
 
