@@ -1,8 +1,8 @@
 /* Containers and folders of object services, and what lies in them: what is known and how to ask, listings,
  * open objects, changes. Reading order: objects_look.c, objects_ask.c, objects_fetch.c, objects_pages.c,
  * objects_ahead.c, objects_entry.c, objects_attributes.c, objects_open.c, objects_order.c, objects_change.c,
- * objects_doubt.c, objects_folder.c, objects_rename*.c, objects_move.c, objects_journal.c, objects_xattr.c;
- * objects.c is the table.
+ * objects_linger.c, objects_doubt.c, objects_folder.c, objects_rename*.c, objects_move.c, objects_journal.c,
+ * objects_xattr.c; objects.c is the table.
  */
 #pragma once
 
@@ -148,8 +148,15 @@ gboolean objects_finish_lingering(Tree *tree, Call *call, Node *directory, GErro
 gboolean objects_finish_lingering_node(Tree *tree, Call *call, Node *node, GError **error);
 gboolean objects_finish_lingering_name(Tree *tree, Call *call, Node *directory, const char *name,
                                        GError **error);
-/* The last handle of a lingering Node was closed; file: what was the Node's. */
+/* Deletes the object of a lingering Node; file: what was the Node's, or NULL. FALSE: try again, which the
+ * last try does not say. */
+gboolean objects_try_lingering(Tree *tree, Call *call, Node *node, ObjectFile *file, gboolean last);
+/* The last handle of a lingering Node was closed. */
 void objects_end_lingering(Tree *tree, Call *call, Node *node, ObjectFile *file);
+
+/* objects_linger.c. The service did not answer at the last close: the name stays hidden, and its object is
+ * deleted in the background as soon as that can be done, at the latest when the tree is freed. */
+void objects_linger(Tree *tree, Node *node, ObjectFile *file);
 
 /* objects_doubt.c. A change of a name failed. Without an answer it may have happened, or half of it: whoever
  * looks next asks the service. */

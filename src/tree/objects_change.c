@@ -110,19 +110,29 @@ end_deletion(Tree *tree, Node *node, gboolean forget)
     lock_release(&tree->lock);
 }
 
-void
-objects_end_lingering(Tree *tree, Call *call, Node *node, ObjectFile *file)
+gboolean
+objects_try_lingering(Tree *tree, Call *call, Node *node, ObjectFile *file, gboolean last)
 {
     g_autoptr(GError) error = NULL;
     gboolean mine = FALSE;
-    /* Nobody waits for a release, and when the other thread fails this is the last that tries. */
+    /* Nobody waits for this one, and when the other thread fails it is the one that goes on. */
     if (!begin_deletion(tree, NULL, node, &mine, NULL) || !mine)
-        return;
-    if (!delete_lingering(tree, call, node, file, &error)) {
+        return TRUE;
+    gboolean ok = delete_lingering(tree, call, node, file, &error);
+    gboolean again = !ok && !last && objects_is_doubtful(error);
+    if (!ok && !again) {
         g_autofree char *path = tree_describe(tree, node);
         log_warning("%s: unlinked, but its object stays: %s", path, error->message);
     }
-    end_deletion(tree, node, TRUE);
+    end_deletion(tree, node, !again);
+    return !again;
+}
+
+void
+objects_end_lingering(Tree *tree, Call *call, Node *node, ObjectFile *file)
+{
+    if (!objects_try_lingering(tree, call, node, file, FALSE))
+        objects_linger(tree, node, file);
 }
 
 gboolean

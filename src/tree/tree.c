@@ -41,6 +41,7 @@ wait_for_tasks(Tree *tree)
 {
     lock_acquire(&tree->lock);
     tree->closing = TRUE;
+    tree_core_wake_locked(tree);
     while (tree->tasks > 0)
         tree_core_wait_locked(tree, NULL, NULL);
     lock_release(&tree->lock);

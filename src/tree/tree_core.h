@@ -82,6 +82,8 @@ struct Tree {
     GPtrArray *garbage;    /* storages whose reference is given back outside the lock */
     guint tasks;           /* running in the background */
     guint streams;         /* listings that are fetched ahead of their readers */
+    GQueue unsettled;      /* objects_linger.c's: unlinked, and not deleted yet */
+    gboolean settling;     /* a thread is at it */
     gboolean closing;
     guint64 listed_names, long_names;
 };

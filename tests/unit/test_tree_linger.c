@@ -157,6 +157,55 @@ test_what_others_put_there_since_is_theirs(TreeFixture *fixture, gconstpointer k
     tree_fixture_assert_stored(fixture, "a", "theirs");
 }
 
+/* The service is away at the last close, and then back, or not before the end. */
+static void
+close_without_answer(TreeFixture *fixture, Closing *closing)
+{
+    const MemoryFault fault = {.operation = MEMORY_DELETE_OBJECT, .fails = TRUE, .code = ERROR_PROTOCOL};
+    open_and_unlink(closing, fixture);
+    memory_fault_add(fixture->memory, &fault);
+    run_close(closing);
+    g_assert_true(tree_fixture_has(fixture, "a"));
+    tree_fixture_assert_absent(fixture, fixture->container, "a");
+    tree_fixture_grow_old(fixture);
+    tree_fixture_assert_absent(fixture, fixture->container, "a");
+    tree_fixture_assert_list(fixture, fixture->container, "");
+    memory_fault_clear(fixture->memory);
+}
+
+static void
+test_deleted_once_the_service_answers(TreeFixture *fixture, gconstpointer keys)
+{
+    Closing closing;
+    close_without_answer(fixture, &closing);
+    for (gint64 end_us = g_get_monotonic_time() + PATIENCE_US; tree_fixture_has(fixture, "a");) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end_us);
+        g_usleep(1000);
+    }
+    tree_fixture_assert_absent(fixture, fixture->container, "a");
+    tree_fixture_write(fixture, fixture->container, "a", "new");
+    tree_fixture_assert_stored(fixture, "a", "new");
+}
+
+static void
+test_deleted_before_the_name_is_taken(TreeFixture *fixture, gconstpointer keys)
+{
+    Closing closing;
+    close_without_answer(fixture, &closing);
+    tree_fixture_write(fixture, fixture->container, "a", "new");
+    tree_fixture_remount(fixture);
+    tree_fixture_assert_stored(fixture, "a", "new");
+}
+
+static void
+test_deleted_at_the_end(TreeFixture *fixture, gconstpointer keys)
+{
+    Closing closing;
+    close_without_answer(fixture, &closing);
+    tree_fixture_remount(fixture);
+    g_assert_false(tree_fixture_has(fixture, "a"));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -177,6 +226,9 @@ main(int argc, char **argv)
         ADD(gone_from_what_was_listed_meanwhile);
         ADD(deleted_as_the_version_published_last);
         ADD(what_others_put_there_since_is_theirs);
+        ADD(deleted_once_the_service_answers);
+        ADD(deleted_before_the_name_is_taken);
+        ADD(deleted_at_the_end);
     }
     return g_test_run();
 }
