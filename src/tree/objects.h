@@ -136,7 +136,8 @@ gboolean objects_journal_move(Tree *tree, Call *call, ObjectFile *file, Node *ta
                               gboolean *out_moved, char **out_stray_etag, GError **error);
 
 /* objects_change.c */
-/* The name's Node, however old what is known of it. *out_node: a reference. Fails: NOT_FOUND. */
+/* The name's Node, however old what is known of it, unless it is open: then the service is asked once that is
+ * old. *out_node: a reference. Fails: NOT_FOUND. */
 gboolean objects_find(Tree *tree, Call *call, Node *parent, const char *name, Node **out_node,
                       GError **error);
 gboolean objects_unlink(Tree *tree, Call *call, Node *parent, const char *name, GError **error);

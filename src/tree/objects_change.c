@@ -315,11 +315,22 @@ unlink_node(Tree *tree, Call *call, Node *node, GError **error)
     return TRUE;
 }
 
+/* An open file goes as the version it stands at: another client's object would be back after it was unlinked,
+ * or could not be renamed. */
+static gboolean
+is_in_doubt(Node *node)
+{
+    return node->kind == NODE_FILE && node->file != NULL &&
+           tree_core_get_valid_us(node, tree_core_now()) == 0;
+}
+
 gboolean
 objects_find(Tree *tree, Call *call, Node *parent, const char *name, Node **out_node, GError **error)
 {
     lock_acquire(&tree->lock);
     Node *node = tree_core_find_locked(tree, parent, name);
+    if (node != NULL && is_in_doubt(node))
+        node = NULL;
     if (node != NULL)
         tree_core_hold_locked(node);
     lock_release(&tree->lock);

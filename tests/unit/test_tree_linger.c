@@ -206,6 +206,23 @@ test_deleted_at_the_end(TreeFixture *fixture, gconstpointer keys)
     g_assert_false(tree_fixture_has(fixture, "a"));
 }
 
+/* Nothing of it waits to be written: the name is the other client's object now, and that goes. */
+static void
+test_unlink_after_replacement(TreeFixture *fixture, gconstpointer keys)
+{
+    Node *node;
+    FileHandle *handle =
+        tree_fixture_open_file(fixture, fixture->container, "file", O_CREAT | O_RDONLY, &node);
+    g_assert_true(handle->operations->flush(handle, NULL, TRUE, NULL));
+    tree_fixture_assert_stored(fixture, "file", "");
+    tree_fixture_store(fixture, "file", "theirs", NULL);
+    tree_fixture_grow_old(fixture);
+    g_assert_true(tree_unlink(fixture->tree, NULL, fixture->container, "file", NULL));
+    g_assert_false(tree_fixture_has(fixture, "file"));
+    tree_fixture_close_file(fixture, node, handle);
+    g_assert_false(tree_fixture_has(fixture, "file"));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -230,5 +247,6 @@ main(int argc, char **argv)
         ADD(deleted_before_the_name_is_taken);
         ADD(deleted_at_the_end);
     }
+    tree_fixture_add("/tree/linger/unlink-after-replacement", test_unlink_after_replacement, NULL);
     return g_test_run();
 }
