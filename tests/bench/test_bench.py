@@ -16,6 +16,7 @@ import pytest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+import bench  # noqa: E402
 import endpoint  # noqa: E402
 import report  # noqa: E402
 import rows  # noqa: E402
@@ -194,6 +195,11 @@ def test_bounds():
     assert not report.verdict(row, {**good, "sent_bytes": 900}, None)["met"]
     assert not report.verdict(row, {**good, "requests": {"GetObject": 6}}, None)["met"]
     assert report.verdict(row, {"error": "failed"}, None) is None
+
+
+def test_each_comes_first_in_turn():
+    orders = [bench.rotated(["a", "b", "c"], steps) for steps in range(4)]
+    assert orders == [["a", "b", "c"], ["b", "c", "a"], ["c", "a", "b"], ["a", "b", "c"]]
 
 
 def test_medians():

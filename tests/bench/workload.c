@@ -5,6 +5,7 @@
  *   workload write BLOCK BYTES FILE          writes a new file and closes it
  *   workload create SIZE COUNT THREADS DIR   DIR/f000000 and on: open with O_EXCL, write SIZE bytes, close
  *   workload small SIZE COUNT THREADS DIR    the same files: open, read to the end, close
+ *   workload touch BYTES                     takes so much memory, writes to it and gives it back
  *
  * Prints {"seconds": S, "done": N, "bytes": B}, N counting files or reads. Exit code 1, and no output, if any
  * call failed or any file had another size than was said. Sizes are in bytes.
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -189,6 +191,18 @@ read_small(int thread)
     free(buffer);
 }
 
+static void
+touch_memory(int thread)
+{
+    char *memory = mmap(NULL, job.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        fail("memory for", job.place);
+    for (size_t at = 0; at < job.size; at += 4096)
+        ((volatile char *)memory)[at] = 1;
+    munmap(memory, job.size);
+    bytes += (long)job.size;
+}
+
 static void *
 run_thread(void *thread)
 {
@@ -208,7 +222,7 @@ static int
 usage(void)
 {
     fputs("usage: workload read BLOCK FILE... | random BLOCK COUNT THREADS FILE | write BLOCK BYTES FILE |\n"
-          "       create SIZE COUNT THREADS DIR | small SIZE COUNT THREADS DIR\n",
+          "       create SIZE COUNT THREADS DIR | small SIZE COUNT THREADS DIR | touch BYTES\n",
           stderr);
     return 2;
 }
@@ -227,6 +241,9 @@ parse(int count, char **words)
         job.work = write_stream;
         job.count = strtol(words[3], NULL, 10);
         job.place = words[4];
+    } else if (strcmp(name, "touch") == 0 && count == 3) {
+        job.work = touch_memory;
+        job.place = name;
     } else if (count == 6) {
         job.work = strcmp(name, "random") == 0   ? read_random
                    : strcmp(name, "create") == 0 ? create_small
