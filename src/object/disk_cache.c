@@ -11,6 +11,8 @@
 #define MAXIMUM_QUEUED_BYTES (128u << 20)
 #define MAXIMUM_OPEN 256u
 #define MAXIMUM_THREADS 4u
+/* How long fetching ahead waits for the queue. */
+#define PATIENCE_US (50 * 1000)
 /* How often a directory that another mount has is tried. */
 #define TAKEN_RETRY_US G_USEC_PER_SEC
 
@@ -188,6 +190,8 @@ disk_cache_new(const char *path, guint64 limit_bytes, MemoryBudget *budget, GErr
     g_queue_init(&cache->by_use);
     g_queue_init(&cache->open);
     lock_init(&cache->lock);
+    condition_init(&cache->left_queue);
+    cache->patience_us = PATIENCE_US;
     lock_init(&cache->files_lock);
     cache->pool = worker_pool_new("disk-cache", CLAMP(g_get_num_processors(), 2, MAXIMUM_THREADS));
     return open_folder(cache, error) ? g_steal_pointer(&cache) : NULL;
@@ -223,6 +227,7 @@ disk_cache_free(DiskCache *cache)
     if (cache->folder_fd >= 0)
         close(cache->folder_fd);
     g_hash_table_unref(cache->entries);
+    condition_clear(&cache->left_queue);
     lock_clear(&cache->lock);
     lock_clear(&cache->files_lock);
     g_free(cache->failure);

@@ -7,9 +7,10 @@
  *         disk_cache_offer(cache, &object, offset, length, buffer);
  *     }
  *
- * Reading never waits for writing: offered bytes are copied and written by threads of the cache, as far as
- * the memory budget allows; when disk or memory cannot follow, they are not kept. Removing is their
- * work too. When writing fails nothing is written for a minute; what is there is still read. Another mount
+ * Nobody who reads waits for writing: offered bytes are copied and written by threads of the cache, as far as
+ * the memory budget allows; when disk or memory cannot follow, they are not kept. What is fetched ahead of a
+ * reader lets the disk follow, for a moment (disk_cache_expect()). Removing is their work too. When writing
+ * fails nothing is written for a minute; what is there is still read. Another mount
  * that has the same directory keeps this one out until it ends. Thread-safe.
  */
 #pragma once
@@ -36,6 +37,11 @@ gboolean disk_cache_read(DiskCache *cache, const DiskCacheObject *object, guint6
 /* These are the object's bytes. Whole blocks of DISK_CACHE_FILE_BLOCK_BYTES are kept. Never blocks. */
 void disk_cache_offer(DiskCache *cache, const DiskCacheObject *object, guint64 offset, gsize length_bytes,
                       const void *data);
+/* Before so many bytes are fetched that nobody waits for yet, and offered: waits until the queue has room for
+ * them, so that an object that comes faster than the disk writes is kept whole. At most 50 ms: a disk that is
+ * much slower slows reading down to that, and no further. disk_cache_end_expected() follows. Blocks: yes. */
+void disk_cache_expect(DiskCache *cache, gsize length_bytes);
+void disk_cache_end_expected(DiskCache *cache, gsize length_bytes);
 /* A descriptor for reading whose file is the object: as long, every byte there and compared, never changed
  * any more; also when the cache has removed it. The caller closes it. -1: there is none. Blocks: briefly, for
  * local disk. */

@@ -317,6 +317,36 @@ run_fill(gpointer data)
     memory_budget_give(cache->budget, charged_bytes);
     lock_acquire(&cache->lock);
     cache->queued_bytes -= charged_bytes;
+    condition_wake_all(&cache->left_queue);
+    lock_release(&cache->lock);
+}
+
+/* An eighth of the queue stays free for what comes without being expected. */
+static gboolean
+is_crowded_locked(DiskCache *cache, gsize length_bytes) REQUIRES(cache->lock)
+{
+    guint64 most_bytes = cache->maximum_queued_bytes / 8 * 7;
+    return cache->queued_bytes > 0 && cache->queued_bytes + cache->expected_bytes + length_bytes > most_bytes;
+}
+
+void
+disk_cache_expect(DiskCache *cache, gsize length_bytes)
+{
+    gint64 deadline_us = g_get_monotonic_time() + cache->patience_us;
+    lock_acquire(&cache->lock);
+    while (is_crowded_locked(cache, length_bytes))
+        if (!condition_wait(&cache->left_queue, &cache->lock, deadline_us))
+            break;
+    cache->expected_bytes += length_bytes;
+    lock_release(&cache->lock);
+}
+
+void
+disk_cache_end_expected(DiskCache *cache, gsize length_bytes)
+{
+    lock_acquire(&cache->lock);
+    cache->expected_bytes -= length_bytes;
+    condition_wake_all(&cache->left_queue);
     lock_release(&cache->lock);
 }
 

@@ -44,6 +44,9 @@ struct DiskCache {
     GQueue by_use, open; /* of DiskCacheEntry, least recently used first; the open ones */
     guint64 limit_bytes; /* size_bytes, or less when the disk is short */
     guint64 used_bytes, pending_bytes, queued_bytes, unchecked_bytes, next_number;
+    guint64 expected_bytes; /* will be offered soon */
+    Condition left_queue;   /* something was written or given up, or is not expected any more */
+    gint64 patience_us;     /* of disk_cache_expect() */
     char *failure; /* why nothing is kept; NULL */
     gint64 retry_at_us;
     DiskCacheStatistics counts; /* hits and so on; the rest is made when asked for */

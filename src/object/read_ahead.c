@@ -112,7 +112,12 @@ static void
 run_fetch(gpointer data)
 {
     g_autofree Fetch *fetch = data;
+    DiskCache *disk_cache = fetch->store->disk_cache;
+    if (disk_cache != NULL)
+        disk_cache_expect(disk_cache, BLOCK);
     block_cache_run(fetch->store->blocks, fetch->block, fetch->call, NULL);
+    if (disk_cache != NULL)
+        disk_cache_end_expected(disk_cache, BLOCK);
     call_unref(fetch->call);
     object_store_end_task(fetch->store);
     storage_unref(fetch->storage);

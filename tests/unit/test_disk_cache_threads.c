@@ -1,4 +1,5 @@
 /* A disk cache with many readers while objects come and go, and on a disk that is full. */
+#include "src/object/disk_cache_private.h"
 #include "tests/unit/disk_cache_fixture.h"
 
 #include <errno.h>
@@ -70,6 +71,60 @@ test_readers_while_objects_go(DiskCacheFixture *fixture, gconstpointer data)
         g_assert_cmpuint(disk_cache_fixture_measure(fixture->folder), ==, statistics.used_bytes);
         disk_cache_fixture_restart(fixture);
     }
+}
+
+typedef struct {
+    DiskCache *cache;
+    DiskCacheObject object;
+    const guint8 *bytes;
+    gint done; /* atomic */
+} Fetcher;
+
+/* What fetches ahead does, with blocks that come at once. */
+static gpointer
+run_fetcher(gpointer data)
+{
+    Fetcher *fetcher = data;
+    for (guint64 at = 0; at < fetcher->object.size_bytes; at += MIB) {
+        disk_cache_expect(fetcher->cache, MIB);
+        disk_cache_offer(fetcher->cache, &fetcher->object, at, MIB, fetcher->bytes + at);
+        disk_cache_end_expected(fetcher->cache, MIB);
+    }
+    g_atomic_int_set(&fetcher->done, 1);
+    return NULL;
+}
+
+/* More than the queue takes comes while the disk does nothing. */
+static void
+run_fetcher_on_stuck_disk(DiskCacheFixture *fixture, gint64 patience_us, guint most_steps)
+{
+    g_autofree guint8 *bytes = disk_cache_fixture_bytes(1, 8 * MIB);
+    Fetcher fetcher = {fixture->cache, disk_cache_fixture_object(1, 8 * MIB), bytes, 0};
+    fixture->cache->maximum_queued_bytes = 3 * MIB;
+    fixture->cache->patience_us = patience_us;
+    lock_acquire(&fixture->cache->files_lock);
+    GThread *thread = g_thread_new("fetcher", run_fetcher, &fetcher);
+    for (guint i = 0; i < most_steps && g_atomic_int_get(&fetcher.done) == 0; i++)
+        g_usleep(1000);
+    lock_release(&fixture->cache->files_lock);
+    g_thread_join(thread);
+    disk_cache_flush(fixture->cache);
+}
+
+static void
+test_waits_for_the_disk(DiskCacheFixture *fixture, gconstpointer data)
+{
+    run_fetcher_on_stuck_disk(fixture, 600 * G_USEC_PER_SEC, 200);
+    DiskCacheStatistics statistics = disk_cache_fixture_statistics(fixture);
+    g_assert_cmpuint(statistics.dropped_bytes, ==, 0);
+    g_assert_true(disk_cache_fixture_read_all(fixture, 1, 8 * MIB));
+}
+
+static void
+test_does_not_wait_for_ever(DiskCacheFixture *fixture, gconstpointer data)
+{
+    run_fetcher_on_stuck_disk(fixture, 1000, G_MAXUINT);
+    g_assert_cmpuint(disk_cache_fixture_statistics(fixture).dropped_bytes, >=, 5 * MIB);
 }
 
 /* A small file system of our own over the fixture's folder; FALSE where we may not. */
@@ -151,6 +206,8 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     disk_cache_fixture_add("/disk_cache/threads/readers", test_readers_while_objects_go);
+    disk_cache_fixture_add("/disk_cache/threads/waits", test_waits_for_the_disk);
+    disk_cache_fixture_add("/disk_cache/threads/not_for_ever", test_does_not_wait_for_ever);
     disk_cache_fixture_add("/disk_cache/disk/full", test_full_disk);
     disk_cache_fixture_add("/disk_cache/disk/room", test_leaves_room);
     return g_test_run();
