@@ -47,7 +47,7 @@ struct DiskCache {
     guint64 expected_bytes; /* will be offered soon */
     Condition left_queue;   /* something was written or given up, or is not expected any more */
     gint64 patience_us;     /* of disk_cache_expect() */
-    char *failure; /* why nothing is kept; NULL */
+    char *failure;          /* why nothing is kept; NULL */
     gint64 retry_at_us;
     DiskCacheStatistics counts; /* hits and so on; the rest is made when asked for */
 };

@@ -105,6 +105,15 @@ def warm_memory(bench, session):
     rows.command_output([bench.tools / "workload", "touch", min(wanted, available // 2)], bench.limit)
 
 
+def settle(endpoint, limit):
+    """What a mount asks of its own accord is over: it is no part of the first row."""
+    deadline = time.monotonic() + limit
+    before, now = None, endpoint.stats()["requests"]
+    while now != before and time.monotonic() < deadline:
+        time.sleep(0.2)
+        before, now = now, endpoint.stats()["requests"]
+
+
 def rotated(contestants_in_order, steps):
     """Each comes first in turn: what the first finds (and what the one before it leaves) is not always the same one's."""
     steps %= len(contestants_in_order)
@@ -124,6 +133,7 @@ def measure_session(bench, session, contestant, wanted, endpoint):
         directory = contestant.mount(session.bucket)
         measurement = Measurement(bench.tools, bench.sizes, bench.limit, endpoint, contestant, session.bucket, directory)
         if endpoint:
+            settle(endpoint, bench.limit)
             endpoint.set_latency(session.latency)
         for row in session.rows:
             result = measurement.take(row)
