@@ -23,7 +23,8 @@ struct Move {
     Call *call;
     Call *sure; /* ends with nothing: of what must not be left half done */
     const NodePlace *from, *to;
-    gboolean resumes; /* what is at the destination already may be a copy of ours */
+    Tree *resumes;    /* NULL, or: what is at the destination already may be a copy of ours, and the tree may
+                       * have    been looked at meanwhile */
     GPtrArray *items; /* MoveItem * */
     gboolean deletes_version;
     Lock lock;
@@ -70,7 +71,7 @@ is_there(const MoveItem *item, const char *new_key)
 {
     const NodePlace *to = item->move->to;
     g_auto(ObjectInfo) info = {0};
-    return item->move->resumes &&
+    return item->move->resumes != NULL &&
            storage_stat_object(to->storage, item->move->call, to->container, new_key, &info, NULL) &&
            info.size_bytes == item->size_bytes;
 }
@@ -186,6 +187,16 @@ check_new_keys(Move *move, GError **error)
     return TRUE;
 }
 
+/* Who listed the destination before its copies were there must not miss them when the sources go. */
+static void
+forget_known(const Move *move)
+{
+    g_autofree char *path = g_strjoin("/", storage_get_name(move->to->storage), move->to->container, NULL);
+    g_autoptr(GError) error = NULL;
+    if (move->resumes != NULL && !tree_refresh(move->resumes, path, &error))
+        log_debug("%s", error->message);
+}
+
 static gboolean
 run_move(Move *move, GError **error)
 {
@@ -193,12 +204,14 @@ run_move(Move *move, GError **error)
         return FALSE;
     run_all(move, copy_item);
     if (move->error != NULL) {
-        if (!move->resumes)
+        if (move->resumes == NULL)
             run_all(move, delete_copy);
         g_propagate_error(error, g_steal_pointer(&move->error));
         return FALSE;
     }
+    forget_known(move);
     run_all(move, delete_source);
+    forget_known(move);
     if (move->error == NULL)
         return TRUE;
     g_propagate_error(error, g_steal_pointer(&move->error));
@@ -206,7 +219,7 @@ run_move(Move *move, GError **error)
 }
 
 static gboolean
-move_prefix(Call *call, const NodePlace *from, const NodePlace *to, gboolean resumes, GError **error)
+move_prefix(Call *call, const NodePlace *from, const NodePlace *to, Tree *resumes, GError **error)
 {
     Capabilities capabilities;
     storage_get_capabilities(from->storage, &capabilities);
@@ -239,7 +252,7 @@ objects_move_prefix(Tree *tree, Call *call, const NodePlace *from, const NodePla
         loan_call_in(tree->store, call, from->storage, from->container, from->prefix, TRUE, error);
     if (loans == NULL || !rename_journal_begin(tree->state_dir, &record, &path, error))
         return FALSE;
-    gboolean ok = move_prefix(call, from, to, FALSE, error);
+    gboolean ok = move_prefix(call, from, to, NULL, error);
     /* A failure was told to the caller, and its copies are gone again: nothing is left to be finished. */
     rename_journal_end(path);
     return ok;
@@ -262,7 +275,7 @@ run_recovery(gpointer data)
         .storage = recovery->storage, .container = record->from_container, .prefix = record->from_prefix};
     NodePlace to = {
         .storage = recovery->storage, .container = record->to_container, .prefix = record->to_prefix};
-    if (move_prefix(call, &from, &to, TRUE, &error)) {
+    if (move_prefix(call, &from, &to, recovery->tree, &error)) {
         log_info("%s: finished the interrupted rename of %s/%s to %s/%s", record->storage, from.container,
                  from.prefix, to.container, to.prefix);
         rename_journal_end(record->path);
