@@ -275,6 +275,12 @@ find_role(const char *name, Role *out)
     return NULL;
 }
 
+void
+attributes_forget_content(Metadata *metadata)
+{
+    g_hash_table_remove(metadata, "md5chksum");
+}
+
 gboolean
 attributes_is_reserved(const char *metadata_name)
 {

@@ -37,6 +37,9 @@ void attributes_decode(const ObjectInfo *info, const AttributeDefaults *defaults
 /* The metadata to store: `others` (may be NULL) without any spelling of ours, plus ours. New reference. */
 Metadata *attributes_encode(const FileAttributes *attributes, Metadata *others);
 
+/* Removes what describes content that is being replaced (rclone's checksum). */
+void attributes_forget_content(Metadata *metadata);
+
 /* TRUE for the names of the tables above: they are not offered as user.* xattrs. */
 gboolean attributes_is_reserved(const char *metadata_name);
 

@@ -246,12 +246,14 @@ extent_map_unmark_local(ExtentMap *map, guint64 offset, guint64 length_bytes)
 void
 extent_map_replace_version(ExtentMap *map, ObjectVersion *before, ObjectVersion *after)
 {
+    guint64 size_bytes = object_version_get_size(after);
     for (GTreeNode *node = g_tree_node_first(map->tree); node != NULL; node = g_tree_node_next(node)) {
         Extent *extent = extent_of(node);
-        if (extent->version != before || extent->source_offset != extent->offset)
+        if (extent->version != before || extent->offset + extent->length_bytes > size_bytes)
             continue;
         object_version_unref(extent->version);
         extent->version = object_version_ref(after);
+        extent->source_offset = extent->offset;
     }
 }
 

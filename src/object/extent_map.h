@@ -43,7 +43,8 @@ gboolean extent_map_slice(const ExtentMap *map, guint64 offset, guint64 length_b
 void extent_map_mark_local(ExtentMap *map, guint64 offset, guint64 length_bytes);
 /* The opposite: LOCAL bytes of offset .. offset+length that are also in a version come from there again. */
 void extent_map_unmark_local(ExtentMap *map, guint64 offset, guint64 length_bytes);
-/* What was clean in version `before`, at the same offset there, is clean in `after`, at the same offset. */
+/* What was clean in version `before`, wherever it was there, is clean in `after`, which was made of this map:
+ * at the same offset. */
 void extent_map_replace_version(ExtentMap *map, ObjectVersion *before, ObjectVersion *after);
 /* The staging file's bytes and the zeros are not in `version` any more. */
 void extent_map_forget(ExtentMap *map, const ObjectVersion *version);

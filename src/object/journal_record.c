@@ -17,6 +17,7 @@ journal_record_new(void)
 {
     JournalRecord *record = g_new0(JournalRecord, 1);
     record->extents = g_array_new(FALSE, FALSE, sizeof(JournalExtent));
+    record->earlier = attempt_list_new();
     return record;
 }
 
@@ -35,6 +36,7 @@ journal_record_free(JournalRecord *record)
     g_clear_pointer(&record->others, g_hash_table_unref);
     g_free(record->data_name);
     g_array_unref(record->extents);
+    g_ptr_array_unref(record->earlier);
     g_clear_pointer(&record->bytes, g_bytes_unref);
     g_free(record);
 }
@@ -124,6 +126,21 @@ put_extents(GByteArray *out, const GArray *extents)
 }
 
 static void
+put_attempts(GByteArray *out, const GPtrArray *attempts)
+{
+    put_u32(out, attempts->len);
+    for (guint i = 0; i < attempts->len; i++) {
+        const Attempt *attempt = attempts->pdata[i];
+        put_u64(out, attempt->size_bytes);
+        put_u8(out, attempt->is_new != FALSE);
+        put_u8(out, attempt->has_time != FALSE);
+        put_optional(out, attempt->if_etag);
+        put_optional(out, attempt->content_type);
+        put_map(out, attempt->metadata);
+    }
+}
+
+static void
 put_body(GByteArray *out, const JournalRecord *record)
 {
     put_u64(out, record->id);
@@ -154,6 +171,7 @@ put_body(GByteArray *out, const JournalRecord *record)
     gsize length_bytes = 0;
     const void *data = record->bytes != NULL ? g_bytes_get_data(record->bytes, &length_bytes) : NULL;
     put_bytes(out, data, length_bytes);
+    put_attempts(out, record->earlier);
 }
 
 static guint32
@@ -301,6 +319,30 @@ get_bytes(Reader *reader)
 }
 
 static void
+get_attempts(Reader *reader, GPtrArray *attempts)
+{
+    guint32 count = get_u32(reader);
+    if (count > JOURNAL_MAXIMUM_ATTEMPTS)
+        reader->bad = "it has too many attempts";
+    for (guint32 i = 0; i < count && reader->bad == NULL; i++) {
+        guint64 size_bytes = get_u64(reader);
+        gboolean is_new = get_flag(reader), has_time = get_flag(reader);
+        g_autofree char *if_etag = get_optional(reader), *content_type = get_optional(reader);
+        g_autoptr(GHashTable) metadata = get_map(reader);
+        if (reader->bad == NULL && metadata == NULL)
+            reader->bad = "an attempt has no metadata";
+        const Attempt values = {.size_bytes = size_bytes,
+                                .changes = ATTEMPT_BEFORE,
+                                .is_new = is_new,
+                                .has_time = has_time,
+                                .if_etag = if_etag,
+                                .content_type = content_type,
+                                .metadata = metadata};
+        g_ptr_array_add(attempts, attempt_new(&values));
+    }
+}
+
+static void
 get_body(Reader *reader, JournalRecord *record)
 {
     record->id = get_u64(reader);
@@ -329,6 +371,7 @@ get_body(Reader *reader, JournalRecord *record)
     record->data_name = get_optional(reader);
     get_extents(reader, record->extents);
     record->bytes = get_bytes(reader);
+    get_attempts(reader, record->earlier);
     if (reader->bad == NULL && reader->at != reader->end)
         reader->bad = "it goes on after its end";
 }
@@ -408,6 +451,22 @@ journal_record_decode(const void *data, gsize length_bytes, GError **error)
         return g_steal_pointer(&record);
     g_set_error(error, STORAGEFS_ERROR, ERROR_PROTOCOL, "damaged journal record: %s", bad);
     return NULL;
+}
+
+Attempt *
+journal_record_get_attempt(const JournalRecord *record)
+{
+    g_autoptr(GHashTable) metadata = attributes_encode(&record->attributes, record->others);
+    if (record->content)
+        attributes_forget_content(metadata);
+    const Attempt values = {.size_bytes = record->attributes.size_bytes,
+                            .changes = ATTEMPT_BEFORE,
+                            .is_new = !record->has_base,
+                            .has_time = TRUE,
+                            .if_etag = record->content && record->has_base ? record->base.etag : NULL,
+                            .content_type = record->content_type,
+                            .metadata = metadata};
+    return attempt_new(&values);
 }
 
 guint64

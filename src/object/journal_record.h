@@ -21,13 +21,15 @@
  *   text? data_name
  *   u32 count of extents, each: u8 kind, u8 clean, u64 offset, u64 length, u64 source_offset
  *   u32 length of `bytes`, bytes
+ *   u32 count of earlier attempts, each: u64 size, u8 is_new, u8 has_time, text? if_etag, text? content_type,
+ *       map metadata (a map? that is present)
  *
  * Extents are in order, without gaps, and cover the object's size. What a reader does not understand to the
  * last byte, it refuses: nothing is guessed.
  */
 #pragma once
 
-#include "src/object/attributes.h"
+#include "src/object/attempt.h"
 
 #include <glib.h>
 
@@ -63,12 +65,19 @@ typedef struct {
     char *data_name;  /* of the data file; NULL: what is here is in `bytes` */
     GArray *extents;  /* of JournalExtent */
     GBytes *bytes;    /* NULL: none */
+    /* Of Attempt, latest first: what else the storage may have by now, because an older state was on its way
+     * to it. At most JOURNAL_MAXIMUM_ATTEMPTS. The record's own state is not among them. */
+    GPtrArray *earlier;
 } JournalRecord;
+
+#define JOURNAL_MAXIMUM_ATTEMPTS 32u
 
 JournalRecord *journal_record_new(void);
 void journal_record_free(JournalRecord *record);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(JournalRecord, journal_record_free)
 
+/* What storing the record's own state stores. New reference. */
+Attempt *journal_record_get_attempt(const JournalRecord *record);
 /* The file's content. */
 GBytes *journal_record_encode(const JournalRecord *record);
 /* Fails: PROTOCOL (damaged, says where), UNSUPPORTED (another version of the format). */

@@ -94,20 +94,6 @@ object_file_ref(ObjectFile *file)
     return file;
 }
 
-void
-object_file_clear_doubt(ObjectFile *file)
-{
-    lock_acquire(&file->lock);
-    PublicationDoubt *doubt = g_steal_pointer(&file->doubt);
-    lock_release(&file->lock);
-    if (doubt == NULL)
-        return;
-    g_free(doubt->if_etag);
-    g_free(doubt->content_type);
-    g_hash_table_unref(doubt->metadata);
-    g_free(doubt);
-}
-
 gboolean
 object_file_ref_if_alive(ObjectFile *file)
 {
@@ -133,7 +119,8 @@ file_free(ObjectFile *file)
         close(file->cached_fd);
     object_info_clear(&file->info);
     g_hash_table_unref(file->others);
-    object_file_clear_doubt(file);
+    attempt_unref(file->attempt);
+    g_clear_pointer(&file->doubts, g_ptr_array_unref);
     g_clear_error(&file->failure);
     g_free(file->content_type);
     g_free(file->container);
@@ -211,18 +198,6 @@ end_change(ObjectFile *file)
     lock_acquire(&file->lock);
     object_file_end_change_locked(file);
     lock_release(&file->lock);
-}
-
-gboolean
-object_file_was_republished(ObjectFile *file, Call *call, guint64 generation)
-{
-    if (!object_file_begin_change(file, call, NULL))
-        return FALSE;
-    lock_acquire(&file->lock);
-    gboolean republished = file->generation != generation;
-    object_file_end_change_locked(file);
-    lock_release(&file->lock);
-    return republished;
 }
 
 void
@@ -415,6 +390,18 @@ object_file_is_dirty(ObjectFile *file)
     gboolean dirty = object_file_needs_publication_locked(file);
     lock_release(&file->lock);
     return dirty;
+}
+
+gboolean
+object_file_is_kept_here(ObjectFile *file)
+{
+    Extent extent;
+    lock_acquire(&file->lock);
+    gboolean local = !object_file_needs_publication_locked(file) || object_file_is_committed_locked(file);
+    for (guint64 at = 0; local && extent_map_find(file->extents, at, &extent); at += extent.length_bytes)
+        local = extent.kind != EXTENT_VERSION;
+    lock_release(&file->lock);
+    return local;
 }
 
 gboolean

@@ -74,6 +74,8 @@ void object_file_get_info(ObjectFile *file, ObjectInfo *out);
 void object_file_get_metadata(ObjectFile *file, char **out_content_type, Metadata **out_metadata);
 gboolean object_file_is_dirty(ObjectFile *file); /* content or attributes not published */
 gboolean object_file_is_dropped(ObjectFile *file);
+/* All that was written has been acknowledged, and no byte of it is to be had from the storage alone. */
+gboolean object_file_is_kept_here(ObjectFile *file);
 
 /* Waits for a running publication, then changes the size: DIRTY. */
 gboolean object_file_truncate(ObjectFile *file, Call *call, guint64 size_bytes, GError **error);
@@ -108,15 +110,19 @@ gboolean object_file_sync(ObjectFile *file, Call *call, GError **error);
  * (moved NULL) is simply published under its new name later. Waits for a running publication. Call it between
  * the copy and the removal of the old name: reads that met neither look again.
  * copied_etag: of the version that was copied. Fails: CHANGED, nothing moved, when the file is published as
- * another version by now: that one is to be copied. */
+ * another version by now, perhaps by a publication that counted as failed: that one is to be copied. And what
+ * the look at such a one reports. */
 gboolean object_file_move(ObjectFile *file, Call *call, const char *container, const char *key,
                           const char *copied_etag, const ObjectInfo *moved, GError **error);
+/* For the file that takes its place: the version that the storage has (out->etag NULL: none, or not known)
+ * and of Attempt, what it may have instead, or get yet. No I/O. */
+GPtrArray *object_file_list_prospects(ObjectFile *file, ObjectInfo *out);
 /* An object that was never stored gets another name, in place of the stored version `replaced` (NULL: of
- * nothing). Waits for a running publication. *out_stray_etag: an attempt that counted as failed has stored it
- * under the old name after all; the caller deletes that version, and frees. Fails: CHANGED (it is stored by
- * now), IO, and what the storage reports. */
+ * nothing) and of `prospects` (NULL: none), which the record names from then on. Waits for a running
+ * publication. Fails: CHANGED (it is stored by now, perhaps by an attempt that counted as failed), IO, and
+ * what the storage reports. */
 gboolean object_file_take_place(ObjectFile *file, Call *call, const char *container, const char *key,
-                                const ObjectInfo *replaced, char **out_stray_etag, GError **error);
+                                const ObjectInfo *replaced, const GPtrArray *prospects, GError **error);
 /* Unlinks what waits in the journal: deletes the version that the storage has, if any, and drops the file.
  * On failure nothing has changed. Blocks: yes. */
 typedef struct {
@@ -127,9 +133,10 @@ gboolean object_file_remove(ObjectFile *file, Call *call, const ObjectFileDeleti
 /* The name was unlinked or replaced: nothing is published any more, handles keep working. A publication that
  * runs is ended and waited for, so remove the object after this. What the journal had is gone, durably. */
 void object_file_drop(ObjectFile *file);
-/* Whether a publication of a DROPPED file that failed or was ended was carried out all the same. *out_etag:
- * of what it stored, the caller frees it; NULL: nothing is known to be there. */
-gboolean object_file_find_unconfirmed(ObjectFile *file, Call *call, char **out_etag, GError **error);
+/* Looks whether a publication that failed, or was ended, was carried out all the same: then the file is based
+ * on what is stored (object_file_get_info() tells), so that what is clean can be had and lent again. No look
+ * when there is no doubt. The caller has no token of any file. Blocks: yes. */
+gboolean object_file_settle_doubt(ObjectFile *file, Call *call, GError **error);
 /* Fetches what is not local into the staging file, so that the object may be deleted or replaced under open
  * handles. Fails: CHANGED, NO_SPACE ... */
 gboolean object_file_detach(ObjectFile *file, Call *call, GError **error);

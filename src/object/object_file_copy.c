@@ -34,8 +34,11 @@ decide_piece_locked(const Copy *copy, gboolean may_refer, Piece *piece)
     if (extent->version == NULL)
         return;
     object_version_ref(extent->version);
-    piece->refers = may_refer && (extent->version == copy->to->base ||
-                                  loan_add(copy->to->store, extent->version, copy->to));
+    /* What was tried and is in doubt has other bytes there than the version before: see
+     * extent_map_replace_version(). */
+    gboolean of_base = extent->version == copy->to->base;
+    gboolean may = may_refer && (!of_base || copy->to->doubts == NULL);
+    piece->refers = may && (of_base || loan_add(copy->to->store, extent->version, copy->to));
     if (piece->refers && extent->kind == EXTENT_LOCAL)
         extent->kind = EXTENT_VERSION;
     else if (!piece->refers && extent->kind != EXTENT_VERSION)
@@ -53,7 +56,7 @@ collect_pieces(Copy *copy, gboolean may_refer)
     lock_acquire(&from->lock);
     copy->generation = from->generation;
     /* In doubt, nobody knows which version the storage has. */
-    may_refer = may_refer && !from->dropped && !from->lost && from->doubt == NULL;
+    may_refer = may_refer && !from->dropped && !from->lost && from->doubts == NULL;
     while (extent_map_slice(from->extents, offset, end - offset, &piece.extent)) {
         piece.staged_offset = offset;
         piece.refers = FALSE;

@@ -210,6 +210,7 @@ make_record_locked(ObjectFile *file, guint64 id)
     record->content_type = g_strdup(file->content_type);
     record->others = g_hash_table_ref(file->others);
     add_extents_locked(file, record);
+    object_file_list_attempts_locked(file, file->changes, record);
     return record;
 }
 
@@ -336,6 +337,7 @@ commit(ObjectFile *file, GError **error)
         enter_journal(file, id, since_us);
     lock_acquire(&file->lock);
     file->committed_changes = changes;
+    file->committed_base = object_file_get_base_id_locked(file);
     file->committed_attribute_changes = attribute_changes;
     journal_entry_commit(file->entry);
     lock_release(&file->lock);
@@ -358,11 +360,14 @@ look_what_is_needed(ObjectFile *file)
 }
 
 /* What was copied from other objects is best copied by the service, now. Where it cannot, their bytes are
- * fetched. */
+ * fetched; also where the journal has an older state already, which a crash must not meet the newer one with.
+ */
 static gboolean
 settle_foreign(ObjectFile *file, Call *call, GError **error)
 {
     g_autoptr(GError) failure = NULL;
+    if (object_file_is_waiting(file) && object_file_detach(file, call, NULL))
+        return TRUE;
     if (object_file_publish(file, call, &failure))
         return TRUE;
     if (!error_is(failure, ERROR_CANCELLED) && object_file_detach(file, call, NULL))
@@ -451,9 +456,9 @@ object_file_end_record(ObjectFile *file, gboolean stored_some)
     g_autoptr(GError) error = NULL;
     lock_acquire(&file->lock);
     gboolean waits = file->entry != NULL, stored = waits && !object_file_needs_publication_locked(file);
-    gboolean again = waits && stored_some && !stored && file->changes == file->committed_changes;
+    gboolean again = waits && stored_some && !stored;
     lock_release(&file->lock);
-    /* Attributes were committed meanwhile, on top of the version before. */
+    /* Attributes were set meanwhile; what is on disk is on top of the version before. */
     if (again && !commit(file, &error))
         log_error("%s", error->message);
     if (stored) {
@@ -490,6 +495,32 @@ object_file_leave_journal(ObjectFile *file)
     end_commit(file);
 }
 
+guint64
+object_file_get_base_id_locked(const ObjectFile *file)
+{
+    return file->base != NULL ? object_version_get_id(file->base) : 0;
+}
+
+/* What is clean in the record's version is clean, at its own offset, in the one that was found to have been
+ * stored since: extent_map_replace_version(). FALSE when that cannot be. */
+static gboolean
+follow_base_locked(const ObjectFile *file, JournalRecord *record)
+{
+    guint64 size_bytes = file->base != NULL ? object_version_get_size(file->base) : 0;
+    for (guint i = 0; i < record->extents->len; i++) {
+        const JournalExtent *extent = &g_array_index(record->extents, JournalExtent, i);
+        if ((extent->clean || extent->kind == JOURNAL_EXTENT_BASE) &&
+            extent->offset + extent->length_bytes > size_bytes)
+            return FALSE;
+    }
+    for (guint i = 0; i < record->extents->len; i++) {
+        JournalExtent *extent = &g_array_index(record->extents, JournalExtent, i);
+        if (extent->clean || extent->kind == JOURNAL_EXTENT_BASE)
+            extent->source_offset = extent->offset;
+    }
+    return TRUE;
+}
+
 /* Under the token: the committed state with another name, another version to replace, another state. */
 static gboolean
 rewrite_record(ObjectFile *file, JournalParking parking, const char *last_error, GError **error)
@@ -501,7 +532,12 @@ rewrite_record(ObjectFile *file, JournalParking parking, const char *last_error,
     if (record == NULL)
         return FALSE;
     lock_acquire(&file->lock);
-    set_names_locked(file, record);
+    guint64 base = object_file_get_base_id_locked(file);
+    if (base == file->committed_base || follow_base_locked(file, record)) {
+        set_names_locked(file, record);
+        file->committed_base = base;
+    }
+    object_file_list_attempts_locked(file, file->committed_changes, record);
     lock_release(&file->lock);
     record->parked = parking;
     g_free(record->last_error);
@@ -519,6 +555,22 @@ object_file_rename_record(ObjectFile *file, GError **error)
 {
     return file->entry == NULL ||
            rewrite_record(file, journal_entry_get_parking(file->entry), file->committed->last_error, error);
+}
+
+void
+object_file_note_attempt(ObjectFile *file)
+{
+    g_autoptr(GError) error = NULL;
+    lock_acquire(&file->lock);
+    gboolean needed = file->entry != NULL && !is_committed_locked(file);
+    lock_release(&file->lock);
+    if (!needed)
+        return;
+    object_file_begin_record(file);
+    if (file->entry != NULL &&
+        !rewrite_record(file, journal_entry_get_parking(file->entry), file->committed->last_error, &error))
+        log_error("%s", error->message);
+    end_commit(file);
 }
 
 void

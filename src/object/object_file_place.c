@@ -53,27 +53,29 @@ gboolean
 object_file_move(ObjectFile *file, Call *call, const char *container, const char *key,
                  const char *copied_etag, const ObjectInfo *moved, GError **error)
 {
+    g_auto(ObjectInfo) found = {0};
     if (!object_file_begin_change(file, call, error))
         return FALSE;
-    if (!is_at(file, copied_etag, moved != NULL)) {
-        end_change(file);
-        return fail_published(container, key, error);
+    /* What was stored without our knowledge would stay behind under the old name. */
+    gboolean ok = object_file_settle_held_doubt(file, call, &found, error) &&
+                  (is_at(file, copied_etag, moved != NULL) || fail_published(container, key, error));
+    if (ok) {
+        /* Parts that went out belong to the old name. */
+        stream_upload_abandon(file);
+        lock_acquire(&file->lock);
+        move_locked(file, container, key, moved);
+        lock_release(&file->lock);
+        ok = object_file_rename_record(file, error);
     }
-    /* Parts that went out belong to the old name. */
-    stream_upload_abandon(file);
-    object_file_clear_doubt(file);
-    lock_acquire(&file->lock);
-    move_locked(file, container, key, moved);
-    lock_release(&file->lock);
-    gboolean ok = object_file_rename_record(file, error);
     end_change(file);
+    object_file_tell_published(file, &found);
     return ok;
 }
 
 /* Under the token. */
 static gboolean
 take_place(ObjectFile *file, const char *container, const char *key, const ObjectInfo *replaced,
-           GError **error)
+           const GPtrArray *prospects, GError **error)
 {
     g_autoptr(ObjectVersion) base = replaced == NULL
                                         ? NULL
@@ -89,8 +91,10 @@ take_place(ObjectFile *file, const char *container, const char *key, const Objec
         file->exclusive = FALSE;
     }
     lock_release(&file->lock);
+    object_file_inherit_doubts(file, prospects);
     if (object_file_rename_record(file, error))
         return TRUE;
+    object_file_inherit_doubts(file, NULL);
     lock_acquire(&file->lock);
     set_name_locked(file, old_container, old_key);
     g_clear_pointer(&file->base, object_version_unref);
@@ -102,18 +106,17 @@ take_place(ObjectFile *file, const char *container, const char *key, const Objec
 
 gboolean
 object_file_take_place(ObjectFile *file, Call *call, const char *container, const char *key,
-                       const ObjectInfo *replaced, char **out_stray_etag, GError **error)
+                       const ObjectInfo *replaced, const GPtrArray *prospects, GError **error)
 {
-    *out_stray_etag = NULL;
+    g_auto(ObjectInfo) found = {0};
     if (!object_file_begin_change(file, call, error))
         return FALSE;
-    gboolean ok = file->base == NULL || fail_published(container, key, error);
-    ok = ok && (file->doubt == NULL || object_file_resolve_doubt(file, call, out_stray_etag, error));
+    gboolean ok = object_file_settle_held_doubt(file, call, &found, error) &&
+                  (file->base == NULL || fail_published(container, key, error));
     stream_upload_abandon(file);
-    ok = ok && take_place(file, container, key, replaced, error);
-    if (!ok)
-        g_clear_pointer(out_stray_etag, g_free);
+    ok = ok && take_place(file, container, key, replaced, prospects, error);
     end_change(file);
+    object_file_tell_published(file, &found);
     return ok;
 }
 
@@ -139,12 +142,12 @@ object_file_drop(ObjectFile *file)
 gboolean
 object_file_remove(ObjectFile *file, Call *call, const ObjectFileDeletion *deletion, GError **error)
 {
-    g_autofree char *unconfirmed = NULL;
+    g_auto(ObjectInfo) found = {0};
     if (!object_file_begin_change(file, call, error))
         return FALSE;
-    gboolean ok = file->doubt == NULL || object_file_resolve_doubt(file, call, &unconfirmed, error);
+    gboolean ok = object_file_settle_held_doubt(file, call, &found, error);
     lock_acquire(&file->lock);
-    g_autofree char *etag = g_strdup(unconfirmed != NULL ? unconfirmed : file->info.etag);
+    g_autofree char *etag = g_strdup(file->info.etag);
     lock_release(&file->lock);
     ok = ok && (etag == NULL || deletion->run(deletion->data, etag, error));
     lock_acquire(&file->lock);
@@ -153,5 +156,7 @@ object_file_remove(ObjectFile *file, Call *call, const ObjectFileDeletion *delet
     lock_release(&file->lock);
     if (ok)
         object_file_drop(file);
+    else
+        object_file_tell_published(file, &found);
     return ok;
 }

@@ -79,7 +79,7 @@ keep_others_locked(ObjectFile *file)
     g_hash_table_iter_init(&iter, file->others);
     while (g_hash_table_iter_next(&iter, &name, &value))
         g_hash_table_insert(kept, g_strdup(name), g_strdup(value));
-    publication_forget_content(kept);
+    attributes_forget_content(kept);
     g_hash_table_unref(file->others);
     file->others = kept;
 }
@@ -151,12 +151,15 @@ finish_locked(ObjectFile *file, const PublicationResult *result, gboolean conten
     file->attributes_dirty = file->attributes_dirty || failure != NULL;
     if (stored)
         take_result_locked(file, result, content);
+    if (stored && !result->in_doubt)
+        g_clear_pointer(&file->doubts, g_ptr_array_unref);
     g_clear_error(&file->failure);
     file->failure = failure != NULL ? g_error_copy(failure) : NULL;
     file->lost = failure != NULL && content && !stored &&
                  (error_is(failure, ERROR_CHANGED) || error_is(failure, ERROR_EXISTS));
     file->publishing = FALSE;
     file->publication_call = NULL;
+    g_clear_pointer(&file->attempt, attempt_unref);
     condition_wake_all(&file->changed);
 }
 
@@ -209,8 +212,7 @@ run(ObjectFile *file, Call *call, GError **error)
     finish_locked(file, &result, content, failure);
     gboolean dropped = file->dropped;
     lock_release(&file->lock);
-    if (result.content_stored && file->events.published != NULL)
-        file->events.published(file->events.owner, file->events.subject, file, &result.info);
+    object_file_tell_published(file, result.content_stored ? &result.info : &result.confirmed);
     object_file_end_record(file, result.content_stored);
     /* Ended because nobody wants the object any more. */
     if (dropped)
@@ -268,62 +270,6 @@ ObjectFileUpload
 object_file_upload(ObjectFile *file, Call *call, GError **error)
 {
     return publish(file, call, TRUE, error);
-}
-
-gboolean
-object_file_resolve_doubt(ObjectFile *file, Call *call, char **out_etag, GError **error)
-{
-    const PublicationDoubt *doubt = file->doubt;
-    const WriteOptions options = {
-        .metadata = doubt->metadata, .if_etag = doubt->if_etag, .if_absent = doubt->is_new};
-    g_auto(ObjectInfo) found = {0};
-    gboolean ours = FALSE;
-    if (!storage_find_write(file->storage, call, file->container, file->key, doubt->size_bytes, &options,
-                            &found, &ours, error))
-        return FALSE;
-    if (ours)
-        *out_etag = g_strdup(found.etag);
-    object_file_clear_doubt(file);
-    return TRUE;
-}
-
-gboolean
-object_file_is_doubtful(ObjectFile *file)
-{
-    lock_acquire(&file->lock);
-    gboolean doubtful = file->doubt != NULL;
-    lock_release(&file->lock);
-    return doubtful;
-}
-
-gboolean
-object_file_settle_doubt(ObjectFile *file, Call *call, GError **error)
-{
-    g_auto(ObjectInfo) found = {0};
-    if (!object_file_is_doubtful(file))
-        return TRUE;
-    if (!object_file_begin_change(file, call, error))
-        return FALSE;
-    gboolean ok = file->doubt == NULL || publication_settle_doubt(file, call, &found, error);
-    lock_acquire(&file->lock);
-    object_file_end_change_locked(file);
-    lock_release(&file->lock);
-    if (found.etag != NULL && file->events.published != NULL)
-        file->events.published(file->events.owner, file->events.subject, file, &found);
-    return ok;
-}
-
-gboolean
-object_file_find_unconfirmed(ObjectFile *file, Call *call, char **out_etag, GError **error)
-{
-    *out_etag = NULL;
-    if (!object_file_begin_change(file, call, error))
-        return FALSE;
-    gboolean ok = file->doubt == NULL || object_file_resolve_doubt(file, call, out_etag, error);
-    lock_acquire(&file->lock);
-    object_file_end_change_locked(file);
-    lock_release(&file->lock);
-    return ok;
 }
 
 void

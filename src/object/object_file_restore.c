@@ -1,8 +1,7 @@
 /* An ObjectFile made from the journal's record after a crash or a restart. */
 #include "src/base/error.h"
+#include "src/object/object_doubt.h"
 #include "src/object/object_file.h"
-#include "src/object/object_file_state.h"
-#include "src/object/publication.h"
 
 #include <string.h>
 
@@ -82,7 +81,7 @@ put_state(ObjectFile *file, const JournalRecord *record)
                                 record->last_error != NULL ? record->last_error : "it was changed");
     } else {
         /* The process before may have stored it, and not lived to note that. */
-        publication_make_doubt(file);
+        object_file_restore_doubt(file, record);
     }
 }
 
@@ -93,6 +92,7 @@ enter(ObjectFile *file, JournalRecord *record)
     lock_acquire(&file->lock);
     file->entry = entry;
     file->committed = record;
+    file->committed_base = object_file_get_base_id_locked(file);
     object_file_settle_space_locked(file);
     lock_release(&file->lock);
     if (record->parked == JOURNAL_CONFLICT)

@@ -4,7 +4,7 @@
  *   object_file_publish.c  the publication's states         file_content.c         bytes by extents
  *   object_file_place.c    rename, unlink                   object_file_journal.c  what is in the journal
  *   publication.c          what is sent to the storage      stream_upload.c        parts that go out while
- * writing
+ *   object_file_doubt.c    whether it has arrived           writing
  */
 #pragma once
 
@@ -19,14 +19,6 @@
 #include <glib.h>
 
 typedef struct StreamUpload StreamUpload;
-
-/* What a publication that failed would have stored: it may have been carried out all the same. */
-typedef struct {
-    guint64 size_bytes, changes; /* of the file, then */
-    gboolean is_new, has_time;
-    char *if_etag, *content_type;
-    Metadata *metadata;
-} PublicationDoubt;
 
 struct ObjectFile {
     gint references;
@@ -60,9 +52,10 @@ struct ObjectFile {
     char *content_type;
     Metadata *others;
 
-    PublicationDoubt *doubt; /* NULL: none; set and cleared under either token */
-    GError *failure;         /* of the last publication; NULL: it succeeded */
-    gboolean lost;           /* another writer won: never published again */
+    Attempt *attempt;  /* what the running publication stores; changed under the token `publishing` */
+    GPtrArray *doubts; /* of Attempt, latest first; NULL: none; changed under either token */
+    GError *failure;   /* of the last publication; NULL: it succeeded */
+    gboolean lost;     /* another writer won: never published again */
     guint attempts;
     gint64 dirty_since_us;
     Call *publication_call; /* of the running publication: a drop cancels it; borrowed */
@@ -77,8 +70,9 @@ struct ObjectFile {
     gboolean uploading;       /* the publication that runs is the journal's */
     guint data_files;         /* names given so far */
     guint64 attribute_changes, committed_changes, committed_attribute_changes;
-    guint64 journal_bytes; /* of the journal's size */
-    guint releasing;       /* left the journal: the owner is being told */
+    guint64 committed_base; /* id of the version that `committed` refers to; 0 none */
+    guint64 journal_bytes;  /* of the journal's size */
+    guint releasing;        /* left the journal: the owner is being told */
 
     /* Streaming (stream_upload.c). */
     gboolean layout_known, streams;
@@ -100,8 +94,9 @@ void object_file_end_change_locked(ObjectFile *file) REQUIRES(file->lock);
  * version again; what was written before counts as changed. Under the token, with the lock held. */
 void object_file_note_torn_locked(ObjectFile *file, guint64 offset, guint64 length_bytes)
     REQUIRES(file->lock);
-/* TRUE when what failed with CHANGED met a version that this mount has replaced: it begins again with what is
- * there now. The caller has no token. Blocks: until no change and no publication runs. */
+/* TRUE when what failed with CHANGED met a version that this mount has replaced, perhaps without knowing it:
+ * it begins again with what is there now. The caller has no token. Blocks: until no change and no publication
+ * runs, and for a look when it is in doubt. */
 gboolean object_file_was_republished(ObjectFile *file, Call *call, guint64 generation);
 /* A reference, unless the last one is gone already. */
 gboolean object_file_ref_if_alive(ObjectFile *file);
@@ -121,13 +116,19 @@ gboolean object_file_check_size(ObjectFile *file, guint64 offset, guint64 length
 /* "storage/container/key" for messages. */
 char *object_file_describe(ObjectFile *file);
 
-/* Whether a publication failed and may have been carried out all the same. */
+/* object_file_doubt.c: whether a publication failed and may have been carried out all the same. */
 gboolean object_file_is_doubtful(ObjectFile *file);
-/* Finds that out: then the file is based on what is stored, so that what is clean can be had and lent again.
- * The caller has no token of any file. Blocks: yes. */
-gboolean object_file_settle_doubt(ObjectFile *file, Call *call, GError **error);
-/* There is no doubt any more. */
-void object_file_clear_doubt(ObjectFile *file);
+/* object_file_settle_doubt() under a token. *out_found: what is stored, when that was found to be ours; the
+ * owner is to be told (object_file_tell_published), with no lock and no token held. */
+gboolean object_file_settle_held_doubt(ObjectFile *file, Call *call, ObjectInfo *out_found, GError **error);
+/* What may arrive under the name that it gets is not somebody else's: these (NULL: none) are its doubts from
+ * now on. Under a token. */
+void object_file_inherit_doubts(ObjectFile *file, const GPtrArray *attempts);
+/* Tells the owner, unless `stored` is empty. */
+void object_file_tell_published(ObjectFile *file, const ObjectInfo *stored);
+/* record->earlier: what the storage may have beside the record's own state, which the file had after
+ * so many changes. */
+void object_file_list_attempts_locked(const ObjectFile *file, guint64 changes, JournalRecord *record);
 
 gboolean object_file_needs_publication_locked(const ObjectFile *file);
 /* What the journal's threads do. LATER: it is being written again, and not committed. */
@@ -137,6 +138,7 @@ ObjectFileUpload object_file_upload(ObjectFile *file, Call *call, GError **error
 /* object_file_journal.c. All of it does nothing for a file that has nothing to do with the journal. */
 gboolean object_file_uses_journal(ObjectFile *file);
 gboolean object_file_is_committed_locked(const ObjectFile *file);
+guint64 object_file_get_base_id_locked(const ObjectFile *file); /* 0: none */
 /* Before bytes of the journal's size are written, without a token. Fails: NO_SPACE. Blocks: yes. */
 gboolean object_file_take_space(ObjectFile *file, Call *call, guint64 bytes, GError **error);
 /* What is used is what is there. */
@@ -147,6 +149,9 @@ gboolean object_file_protect(ObjectFile *file, guint64 offset, guint64 length_by
  * journal, and its owner is told; with stored_some, what is not is committed on top of what now is. */
 void object_file_begin_record(ObjectFile *file);
 void object_file_end_record(ObjectFile *file, gboolean stored_some);
+/* The record names the attempt that begins, unless it is of the record's own state. Blocks: for local disk.
+ */
+void object_file_note_attempt(ObjectFile *file);
 /* The record goes for good. */
 void object_file_drop_record(ObjectFile *file);
 /* Under the token: the record gets the file's name and base. */
@@ -156,8 +161,6 @@ void object_file_note_parked(ObjectFile *file, JournalEntry *entry, JournalParki
 /* The journal stops: the record stays on disk. */
 void object_file_leave_journal(ObjectFile *file);
 
-/* Under a token: whether the publication in doubt was carried out; then *out_etag is its version. */
-gboolean object_file_resolve_doubt(ObjectFile *file, Call *call, char **out_etag, GError **error);
 /* Nobody has it open and it is stored: what is here is not needed. */
 void object_file_forget_local(ObjectFile *file);
 

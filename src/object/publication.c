@@ -2,6 +2,7 @@
 
 #include "src/base/error.h"
 #include "src/object/file_content.h"
+#include "src/object/object_doubt.h"
 #include "src/object/part_sender.h"
 #include "src/object/stream_upload.h"
 #include "src/object/upload_begin.h"
@@ -17,6 +18,7 @@ typedef struct {
     gboolean is_new;
     gboolean uses_begun; /* some of what was sent while writing went on is committed */
     unsigned explicit_attributes;
+    guint64 changes; /* the file's, when it began */
     char *content_type;
     Metadata *metadata; /* to be stored */
 } Publication;
@@ -25,12 +27,21 @@ void
 publication_result_clear(PublicationResult *result)
 {
     object_info_clear(&result->info);
+    object_info_clear(&result->confirmed);
 }
 
-void
-publication_forget_content(Metadata *metadata)
+/* Before the requests that store this: should nobody learn how they ended, it is looked for. */
+static void
+begin_attempt(const Publication *p, const WriteOptions *options, gboolean has_time)
 {
-    g_hash_table_remove(metadata, "md5chksum");
+    const Attempt values = {.size_bytes = p->result->attributes.size_bytes,
+                            .changes = p->changes,
+                            .is_new = options->if_absent,
+                            .has_time = has_time,
+                            .if_etag = (char *)options->if_etag,
+                            .content_type = (char *)options->content_type,
+                            .metadata = options->metadata};
+    object_file_begin_attempt(p->file, attempt_new(&values));
 }
 
 /* What is published is what stood at this moment; attributes set later make the file dirty again. */
@@ -44,10 +55,11 @@ publication_init(Publication *p, ObjectFile *file, Call *call, PublicationResult
     p->content_type = g_strdup(file->content_type);
     p->is_new = file->base == NULL;
     p->explicit_attributes = file->explicit_attributes;
+    p->changes = file->changes;
     result->attributes = file->attributes;
     p->metadata = attributes_encode(&file->attributes, file->others);
     if (content)
-        publication_forget_content(p->metadata);
+        attributes_forget_content(p->metadata);
     file->attributes_dirty = FALSE;
     lock_release(&file->lock);
     if (file->base != NULL)
@@ -103,34 +115,23 @@ note_stored(Publication *p, ObjectInfo *stored, Metadata *metadata, gboolean nee
     p->result->content_stored = TRUE;
 }
 
-/* A refusal was looked into before it was told; after anything else the object may be stored, or be stored
+/* These were looked into before they were told; after anything else the object may be stored, or be stored
  * yet.
  */
-static void
-note_doubt(Publication *p, const WriteOptions *options, gboolean has_time, const GError *failure)
+static gboolean
+is_refusal(const GError *failure)
 {
-    ObjectFile *file = p->file;
-    object_file_clear_doubt(file);
-    if (error_is(failure, ERROR_CHANGED) || error_is(failure, ERROR_EXISTS) ||
-        error_is(failure, ERROR_NOT_FOUND))
-        return;
-    PublicationDoubt *doubt = g_new(PublicationDoubt, 1);
-    *doubt = (PublicationDoubt){.size_bytes = p->result->attributes.size_bytes,
-                                .changes = file->changes,
-                                .is_new = p->is_new,
-                                .has_time = has_time,
-                                .if_etag = g_strdup(options->if_etag),
-                                .content_type = g_strdup(options->content_type),
-                                .metadata = g_hash_table_ref(options->metadata)};
-    lock_acquire(&file->lock);
-    file->doubt = doubt;
-    lock_release(&file->lock);
+    return error_is(failure, ERROR_CHANGED) || error_is(failure, ERROR_EXISTS) ||
+           error_is(failure, ERROR_NOT_FOUND) || error_is(failure, ERROR_UNSUPPORTED);
 }
 
 static gboolean
-fail_in_doubt(Publication *p, const WriteOptions *options, gboolean has_time, GError *failure, GError **error)
+fail_in_doubt(Publication *p, GError *failure, GError **error)
 {
-    note_doubt(p, options, has_time, failure);
+    if (!is_refusal(failure)) {
+        object_file_doubt_attempt(p->file);
+        p->result->in_doubt = TRUE;
+    }
     g_propagate_error(error, failure);
     return FALSE;
 }
@@ -166,7 +167,7 @@ store_by_put(Publication *p, GError **error)
     file_content_init_source(&content, p->file, p->call, 0, size_bytes, &source);
     if (!storage_write_object(p->file->storage, p->call, p->container, p->key, &source, &options, &stored,
                               &failure))
-        return fail_in_doubt(p, &options, TRUE, failure, error);
+        return fail_in_doubt(p, failure, error);
     note_stored(p, &stored, p->metadata, FALSE);
     return TRUE;
 }
@@ -188,7 +189,7 @@ store_by_copy(Publication *p, ObjectVersion *from, GError **error)
             g_error_free(failure);
             return FALSE;
         }
-        return fail_in_doubt(p, &options, TRUE, failure, error);
+        return fail_in_doubt(p, failure, error);
     }
     if (!p->can.copy_checks_source && !object_version_check(from, p->call, error))
         return FALSE;
@@ -212,7 +213,7 @@ check_sources(Publication *p, const UploadPlan *plan, GError **error)
 
 static gboolean
 commit(Publication *p, const char *upload_id, const UploadPlan *plan, GArray *parts,
-       const WriteOptions *options, gboolean has_time, ObjectInfo *out_stored, GError **error)
+       const WriteOptions *options, ObjectInfo *out_stored, GError **error)
 {
     GError *failure = NULL;
     if (!check_sources(p, plan, error) || !call_check(p->call, error) || !begin_last_request(p, error))
@@ -220,16 +221,16 @@ commit(Publication *p, const char *upload_id, const UploadPlan *plan, GArray *pa
     return storage_commit_upload(p->file->storage, p->call, p->container, p->key, upload_id,
                                  (const UploadPart *)(gpointer)parts->data, parts->len, options,
                                  p->result->attributes.size_bytes, out_stored, &failure) ||
-           fail_in_doubt(p, options, has_time, failure, error);
+           fail_in_doubt(p, failure, error);
 }
 
 static gboolean
 send_and_commit(Publication *p, const char *upload_id, const UploadPlan *plan, const WriteOptions *options,
-                gboolean has_time, ObjectInfo *out_stored, GError **error)
+                ObjectInfo *out_stored, GError **error)
 {
     PartSender sender = {p->file, p->call, p->container, p->key, upload_id, plan};
     g_autoptr(GArray) parts = part_sender_send(&sender, error);
-    return parts != NULL && commit(p, upload_id, plan, parts, options, has_time, out_stored, error);
+    return parts != NULL && commit(p, upload_id, plan, parts, options, out_stored, error);
 }
 
 static gboolean
@@ -241,7 +242,7 @@ store_by_parts(Publication *p, const UploadPlan *plan, GError **error)
     if (!upload_begin(p->file->store, p->file->storage, p->call, p->container, p->key, &options, &upload_id,
                       error))
         return FALSE;
-    if (!send_and_commit(p, upload_id, plan, &options, TRUE, &stored, error)) {
+    if (!send_and_commit(p, upload_id, plan, &options, &stored, error)) {
         storage_discard_upload(p->file->storage, p->container, p->key, upload_id);
         return FALSE;
     }
@@ -252,9 +253,14 @@ store_by_parts(Publication *p, const UploadPlan *plan, GError **error)
 static gboolean
 replace_metadata(Publication *p, const ObjectInfo *known, ObjectInfo *out_stored, GError **error)
 {
+    const WriteOptions options = {.content_type = p->content_type, .metadata = p->metadata};
+    GError *failure = NULL;
+    begin_attempt(p, &options, TRUE);
     /* A copy of a large object onto itself may need many requests. */
-    return storage_set_metadata(p->file->storage, p->call, p->container, p->key, known, p->content_type,
-                                p->metadata, out_stored, error);
+    if (storage_set_metadata(p->file->storage, p->call, p->container, p->key, known, p->content_type,
+                             p->metadata, out_stored, &failure))
+        return TRUE;
+    return fail_in_doubt(p, failure, error);
 }
 
 static gboolean
@@ -316,7 +322,8 @@ store_by_begun_upload(Publication *p, const UploadPlan *plan, GError **error)
     WriteOptions options = make_options(p);
     options.metadata = begun;
     options.content_type = begun_type;
-    if (!send_and_commit(p, stream_upload_get_id(file), plan, &options, with_time, &stored, error)) {
+    begin_attempt(p, &options, with_time);
+    if (!send_and_commit(p, stream_upload_get_id(file), plan, &options, &stored, error)) {
         stream_upload_abandon(file);
         return FALSE;
     }
@@ -368,6 +375,8 @@ store_once(Publication *p, GError **error)
     p->uses_begun = plan.uses_sent;
     if (plan.uses_sent)
         return store_by_begun_upload(p, &plan, error);
+    const WriteOptions options = make_options(p);
+    begin_attempt(p, &options, TRUE);
     stream_upload_abandon(p->file);
     switch (plan.kind) {
     case UPLOAD_PLAN_COPY:
@@ -382,109 +391,49 @@ store_once(Publication *p, GError **error)
 
 /* Nothing was written since: it is published, but for attributes. */
 static gboolean
-take_doubted(ObjectFile *file, Call *call, ObjectInfo *found, PublicationResult *result, GError **error)
+take_doubted(ObjectFile *file, Call *call, gboolean content, ObjectInfo *found, PublicationResult *result,
+             GError **error)
 {
     Publication p;
-    const PublicationDoubt *doubt = file->doubt;
-    publication_init(&p, file, call, result, TRUE);
-    note_stored(&p, found, doubt->metadata, FALSE);
-    gboolean ok = correct_metadata(&p, doubt->metadata, doubt->content_type, doubt->has_time, error);
+    g_autoptr(Attempt) done = attempt_ref(file->doubts->pdata[0]);
+    publication_init(&p, file, call, result, content);
+    note_stored(&p, found, done->metadata, FALSE);
+    gboolean ok = correct_metadata(&p, done->metadata, done->content_type, done->has_time, error);
     publication_clear(&p);
     return ok;
 }
 
-/* What was written since replaces it; what was clean before, is now to be had there. */
-static void
-build_on_doubted(ObjectFile *file, const ObjectInfo *found)
-{
-    ObjectVersion *base = object_version_get(file->store->versions, file->storage, file->container, file->key,
-                                             found->etag, found->size_bytes);
-    lock_acquire(&file->lock);
-    ObjectVersion *before = file->base;
-    if (before != NULL)
-        extent_map_replace_version(file->extents, before, base);
-    file->base = base;
-    file->generation++;
-    file->exclusive = FALSE;
-    object_info_clear(&file->info);
-    object_info_copy(&file->info, found);
-    lock_release(&file->lock);
-    object_version_unref(before);
-}
-
-/* Whether the publication that failed in doubt was carried out: then *out_found is what it stored. */
+/* Looks whether a publication that failed in doubt was carried out: or our own object would be taken for
+ * somebody else's. *out_done: nothing is left to store, or (FALSE) that failed. */
 static gboolean
-find_doubted(ObjectFile *file, Call *call, ObjectInfo *out_found, gboolean *out_ours, GError **error)
+resolve_doubt(ObjectFile *file, Call *call, gboolean content, PublicationResult *result, gboolean *out_done,
+              GError **error)
 {
-    const PublicationDoubt *doubt = file->doubt;
-    const WriteOptions options = {
-        .metadata = doubt->metadata, .if_etag = doubt->if_etag, .if_absent = doubt->is_new};
-    return storage_find_write(file->storage, call, file->container, file->key, doubt->size_bytes, &options,
-                              out_found, out_ours, error);
-}
-
-gboolean
-publication_settle_doubt(ObjectFile *file, Call *call, ObjectInfo *out_found, GError **error)
-{
-    gboolean ours = FALSE;
-    if (!find_doubted(file, call, out_found, &ours, error))
+    g_auto(ObjectInfo) found = {0};
+    Doubt doubt = DOUBT_UNFOUNDED;
+    *out_done = FALSE;
+    if (file->doubts == NULL)
+        return TRUE;
+    if (!object_file_look_into_doubt(file, call, &doubt, &found, error))
         return FALSE;
-    if (ours)
-        build_on_doubted(file, out_found);
-    else
-        object_info_clear(out_found);
-    object_file_clear_doubt(file);
+    *out_done = doubt == DOUBT_DONE;
+    if (*out_done)
+        return take_doubted(file, call, content, &found, result, error);
+    if (doubt == DOUBT_EARLIER) {
+        object_file_build_on(file, &found);
+        object_file_clear_doubt(file);
+        result->confirmed = found;
+        found = (ObjectInfo){0};
+    }
     return TRUE;
 }
 
-/* Looks whether the publication that failed in doubt was carried out: or our own object would be taken for
- * somebody else's. *out_done: nothing is left to store, or (FALSE) that failed. */
 static gboolean
-resolve_doubt(ObjectFile *file, Call *call, PublicationResult *result, gboolean *out_done, GError **error)
-{
-    g_auto(ObjectInfo) found = {0};
-    gboolean ours = FALSE, ok = TRUE;
-    if (!find_doubted(file, call, &found, &ours, error))
-        return FALSE;
-    *out_done = ours && file->doubt->changes == file->changes;
-    if (*out_done)
-        ok = take_doubted(file, call, &found, result, error);
-    else if (ours)
-        build_on_doubted(file, &found);
-    object_file_clear_doubt(file);
-    return ok;
-}
-
-void
-publication_make_doubt(ObjectFile *file)
-{
-    gboolean content = file->content_dirty || file->base == NULL;
-    g_autoptr(GHashTable) metadata = attributes_encode(&file->attributes, file->others);
-    if (content)
-        publication_forget_content(metadata);
-    object_file_clear_doubt(file);
-    file->doubt = g_new(PublicationDoubt, 1);
-    *file->doubt = (PublicationDoubt){.size_bytes = extent_map_get_size(file->extents),
-                                      .changes = file->changes,
-                                      .is_new = file->base == NULL,
-                                      .has_time = TRUE,
-                                      .if_etag = content ? g_strdup(file->info.etag) : NULL,
-                                      .content_type = g_strdup(file->content_type),
-                                      .metadata = g_steal_pointer(&metadata)};
-}
-
-gboolean
-publication_store(ObjectFile *file, Call *call, PublicationResult *result, GError **error)
+store_content(ObjectFile *file, Call *call, PublicationResult *result, GError **error)
 {
     Publication p;
-    gboolean done = FALSE;
-    if (file->doubt != NULL) {
-        gboolean known = resolve_doubt(file, call, result, &done, error);
-        if (!known || done)
-            return known;
-    }
-    publication_init(&p, file, call, result, TRUE);
     g_autoptr(GError) local_error = NULL;
+    publication_init(&p, file, call, result, TRUE);
     gboolean ok = store_once(&p, &local_error);
     /* The service forgot an upload that took long: everything is still here. */
     if (!ok && p.uses_begun && !result->content_stored && error_is(local_error, ERROR_NOT_FOUND)) {
@@ -497,17 +446,11 @@ publication_store(ObjectFile *file, Call *call, PublicationResult *result, GErro
     return ok;
 }
 
-gboolean
-publication_store_attributes(ObjectFile *file, Call *call, PublicationResult *result, GError **error)
+static gboolean
+store_attributes(ObjectFile *file, Call *call, PublicationResult *result, GError **error)
 {
     Publication p;
-    gboolean done = FALSE;
     g_auto(ObjectInfo) known = {0}, stored = {0};
-    if (file->doubt != NULL) {
-        gboolean sure = resolve_doubt(file, call, result, &done, error);
-        if (!sure || done)
-            return sure;
-    }
     publication_init(&p, file, call, result, FALSE);
     object_file_get_info(file, &known);
     gboolean ok = replace_metadata(&p, &known, &stored, error);
@@ -515,4 +458,40 @@ publication_store_attributes(ObjectFile *file, Call *call, PublicationResult *re
         note_stored(&p, &stored, p.metadata, FALSE);
     publication_clear(&p);
     return ok;
+}
+
+/* What was in doubt may have arrived only after we looked: a refusal makes us look once more. */
+static gboolean
+store(ObjectFile *file, Call *call, gboolean content, PublicationResult *result, GError **error)
+{
+    for (guint round = 1;; round++) {
+        gboolean done = FALSE;
+        GError *failure = NULL;
+        gboolean ok = resolve_doubt(file, call, content, result, &done, &failure);
+        if (ok && !done)
+            ok = content ? store_content(file, call, result, &failure)
+                         : store_attributes(file, call, result, &failure);
+        if (ok)
+            return TRUE;
+        gboolean refused = is_refusal(failure) && !result->content_stored;
+        if (!refused || round > 1 || file->doubts == NULL) {
+            if (refused)
+                object_file_clear_doubt(file);
+            g_propagate_error(error, failure);
+            return FALSE;
+        }
+        g_error_free(failure);
+    }
+}
+
+gboolean
+publication_store(ObjectFile *file, Call *call, PublicationResult *result, GError **error)
+{
+    return store(file, call, TRUE, result, error);
+}
+
+gboolean
+publication_store_attributes(ObjectFile *file, Call *call, PublicationResult *result, GError **error)
+{
+    return store(file, call, FALSE, result, error);
 }

@@ -73,7 +73,7 @@ upload_new_locked(ObjectFile *file)
     if (!upload->has_time)
         attributes.mtime_ns = ATTRIBUTES_NO_TIME;
     upload->metadata = attributes_encode(&attributes, file->others);
-    publication_forget_content(upload->metadata);
+    attributes_forget_content(upload->metadata);
     upload->parts = g_array_new(FALSE, TRUE, sizeof(StreamPart));
     g_array_set_clear_func(upload->parts, part_clear);
     return upload;

@@ -94,11 +94,10 @@ gboolean storage_read_object(Storage *storage, Call *call, const char *container
 gboolean storage_write_object(Storage *storage, Call *call, const char *container, const char *key,
                               const ByteSource *source, const WriteOptions *options, ObjectInfo *out_info,
                               GError **error);
-/* Whether a write (or commit) with these options, which failed, has been carried out after all: then
- * *out_info is what is stored now. */
-gboolean storage_find_write(Storage *storage, Call *call, const char *container, const char *key,
-                            guint64 size_bytes, const WriteOptions *options, ObjectInfo *out_info,
-                            gboolean *out_found, GError **error);
+/* Whether what was found (by a look after it) is what a write or commit with these options would have stored,
+ * one of which nobody knows whether it was carried out. FALSE when there is nothing that could tell. No I/O.
+ */
+gboolean storage_holds_write(const ObjectInfo *found, guint64 size_bytes, const WriteOptions *options);
 gboolean storage_delete_object(Storage *storage, Call *call, const char *container, const char *key,
                                const char *if_etag, GError **error);
 /* Any size: above maximum_copy_bytes by parts in parallel (source size must then be given, else 0). */

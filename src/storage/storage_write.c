@@ -206,25 +206,8 @@ storage_write_object(Storage *storage, Call *call, const char *container, const 
 }
 
 gboolean
-storage_find_write(Storage *storage, Call *call, const char *container, const char *key, guint64 size_bytes,
-                   const WriteOptions *options, ObjectInfo *out_info, gboolean *out_found, GError **error)
+storage_holds_write(const ObjectInfo *found, guint64 size_bytes, const WriteOptions *options)
 {
     const StorageExpectation expected = {.size_bytes = size_bytes, .options = options};
-    g_auto(ObjectInfo) found = {0};
-    g_autoptr(GError) failure = NULL;
-    *out_found = FALSE;
-    if (!is_telling(&expected))
-        return TRUE;
-    if (!storage_stat_object(storage, call, container, key, &found, &failure)) {
-        if (error_is(failure, ERROR_NOT_FOUND))
-            return TRUE;
-        g_propagate_error(error, g_steal_pointer(&failure));
-        return FALSE;
-    }
-    *out_found = is_ours(&found, &expected);
-    if (*out_found) {
-        *out_info = found;
-        found = (ObjectInfo){0};
-    }
-    return TRUE;
+    return is_telling(&expected) && is_ours(found, &expected);
 }

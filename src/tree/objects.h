@@ -131,9 +131,9 @@ void objects_journal_forget(Tree *tree);
 /* Something below waits in the journal. With the tree's lock held. */
 gboolean objects_journal_has_waiting(Tree *tree, const Node *directory);
 /* Renames what waits in the journal and was never stored, in place of what `target` (NULL: nothing) has
- * stored. *out_moved FALSE: it is not such a file. *out_stray_etag: see object_file_take_place(). */
+ * stored. *out_moved FALSE: it is not such a file. */
 gboolean objects_journal_move(Tree *tree, Call *call, ObjectFile *file, Node *target, const NodePlace *to,
-                              gboolean *out_moved, char **out_stray_etag, GError **error);
+                              gboolean *out_moved, GError **error);
 
 /* objects_change.c */
 /* The name's Node, however old what is known of it, unless it is open: then the service is asked once that is

@@ -57,15 +57,14 @@ static gboolean
 delete_lingering(Tree *tree, Call *call, Node *node, ObjectFile *file, GError **error)
 {
     g_auto(NodePlace) place = {0};
-    g_autofree char *unconfirmed = NULL;
-    if (file != NULL && !object_file_find_unconfirmed(file, call, &unconfirmed, error))
+    if (file != NULL && !object_file_settle_doubt(file, call, error))
         return FALSE;
     g_auto(ObjectInfo) info = {0};
     if (file != NULL)
         object_file_get_info(file, &info);
     lock_acquire(&tree->lock);
     g_autofree char *known = version_tag_dup(&node->facts.tag);
-    const char *etag = unconfirmed != NULL ? unconfirmed : info.etag != NULL ? info.etag : known;
+    const char *etag = info.etag != NULL ? info.etag : known;
     gboolean ok = etag == NULL || node_place_init(&place, node->parent, node->name, error);
     lock_release(&tree->lock);
     if (!ok || etag == NULL)
@@ -227,10 +226,12 @@ check_attached_locked(Node *node, GError **error)
     return FALSE;
 }
 
-/* Open: hidden now, deleted at the last close. Dropping the file waits for a publication that runs, which
- * tells the Node about itself: without the lock. */
+/* Open: hidden now, deleted at the last close; or now, if the handles need nothing of what is stored: most
+ * often they have been closed, the kernel has only not said so yet, and who unlinks is told when it fails.
+ * Dropping the file waits for a publication that runs, which tells the Node about itself: without the lock.
+ */
 static gboolean
-unlink_open(Tree *tree, Node *node, gboolean *out_open, GError **error)
+unlink_open(Tree *tree, Call *call, Node *node, gboolean *out_open, GError **error)
 {
     g_autoptr(ObjectFile) file = NULL;
     lock_acquire(&tree->lock);
@@ -241,10 +242,12 @@ unlink_open(Tree *tree, Node *node, gboolean *out_open, GError **error)
         objects_vanished_locked(tree, node->parent, node->name);
     }
     lock_release(&tree->lock);
-    if (file != NULL)
-        object_file_drop(file);
     *out_open = file != NULL;
-    return ok;
+    if (file == NULL)
+        return ok;
+    gboolean kept = object_file_is_kept_here(file);
+    object_file_drop(file);
+    return !kept || objects_finish_lingering_node(tree, call, node, error);
 }
 
 typedef struct {
@@ -261,6 +264,23 @@ delete_waiting(gpointer data, const char *etag, GError **error)
     return loans != NULL && delete_version(deletion->call, deletion->place, etag, error);
 }
 
+/* What is to replace a stored object is stored first: the record of it would be left behind, on top of
+ * nothing, should this process die between the object's deletion and its own. What cannot be stored ever
+ * needs no such care: it is parked already. */
+static gboolean
+store_before_deletion(Call *call, ObjectFile *file, GError **error)
+{
+    g_auto(ObjectInfo) info = {0};
+    g_autoptr(GError) failure = NULL;
+    if (!object_file_settle_doubt(file, call, error))
+        return FALSE;
+    object_file_get_info(file, &info);
+    if (info.etag == NULL || object_file_publish(file, call, &failure) || !error_is_transient(failure))
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
+}
+
 /* It waits in the journal, and nobody has it open: what is stored goes first, because it cannot go later, and
  * nothing has happened when that fails. *out_done FALSE: it is not such a file. */
 static gboolean
@@ -274,6 +294,8 @@ unlink_waiting(Tree *tree, Call *call, Node *node, const NodePlace *place, gbool
     *out_done = file != NULL && object_file_is_waiting(file) && object_file_get_handle_count(file) == 0;
     if (!ok || !*out_done)
         return ok;
+    if (!store_before_deletion(call, file, error))
+        return FALSE;
     WaitingDeletion deletion = {tree, call, place};
     if (!object_file_remove(file, call, &(ObjectFileDeletion){delete_waiting, &deletion}, error))
         return FALSE;
@@ -301,7 +323,7 @@ unlink_node(Tree *tree, Call *call, Node *node, GError **error)
         return FALSE;
     if (done)
         return TRUE;
-    if (!unlink_open(tree, node, &was_open, error))
+    if (!unlink_open(tree, call, node, &was_open, error))
         return FALSE;
     if (was_open)
         return TRUE;

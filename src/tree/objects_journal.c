@@ -155,9 +155,10 @@ objects_journal_has_waiting(Tree *tree, const Node *directory)
     return FALSE;
 }
 
-/* What the new name's object is, as far as it is stored. *out_known FALSE: it is there, but not which. */
+/* What the new name's object is, as far as it is stored, and what may be stored there yet (NULL: nothing).
+ * FALSE: it is there, but nobody knows which. */
 static gboolean
-find_replaced(Tree *tree, Call *call, Node *target, ObjectInfo *out, gboolean *out_known, GError **error)
+find_replaced(Tree *tree, Node *target, ObjectInfo *out, GPtrArray **out_prospects)
 {
     lock_acquire(&tree->lock);
     g_autoptr(ObjectFile) file =
@@ -167,39 +168,27 @@ find_replaced(Tree *tree, Call *call, Node *target, ObjectInfo *out, gboolean *o
         out->size_bytes = target->facts.size_bytes;
     }
     lock_release(&tree->lock);
-    *out_known = out->etag != NULL;
     if (file == NULL)
-        return TRUE;
-    /* Whether an attempt that failed has stored it, too. */
-    g_autofree char *unconfirmed = NULL;
-    if (!object_file_find_unconfirmed(file, call, &unconfirmed, error))
-        return FALSE;
-    object_file_get_info(file, out);
-    if (unconfirmed != NULL) {
-        g_free(out->etag);
-        out->etag = g_steal_pointer(&unconfirmed);
-    }
-    *out_known = TRUE;
+        return out->etag != NULL;
+    *out_prospects = object_file_list_prospects(file, out);
     return TRUE;
 }
 
 gboolean
 objects_journal_move(Tree *tree, Call *call, ObjectFile *file, Node *target, const NodePlace *to,
-                     gboolean *out_moved, char **out_stray_etag, GError **error)
+                     gboolean *out_moved, GError **error)
 {
     g_auto(ObjectInfo) own = {0}, replaced = {0};
-    gboolean known = TRUE;
+    g_autoptr(GPtrArray) prospects = NULL;
     g_autoptr(GError) failure = NULL;
     *out_moved = FALSE;
     object_file_get_info(file, &own);
     if (own.etag != NULL || !storage_get_settings(to->storage)->journal || !object_file_is_waiting(file))
         return TRUE;
-    if (target != NULL && !find_replaced(tree, call, target, &replaced, &known, error))
-        return FALSE;
-    if (!known)
+    if (target != NULL && !find_replaced(tree, target, &replaced, &prospects))
         return TRUE;
     *out_moved = object_file_take_place(file, call, to->container, to->key,
-                                        replaced.etag != NULL ? &replaced : NULL, out_stray_etag, &failure);
+                                        replaced.etag != NULL ? &replaced : NULL, prospects, &failure);
     /* Stored just now: it is renamed like everything that is. */
     if (*out_moved || error_is(failure, ERROR_CHANGED))
         return TRUE;

@@ -232,6 +232,28 @@ take_copied(ObjectInfo *info, const ObjectInfo *stored, const char *key)
     info->mtime_ns = stored->mtime_ns != 0 ? stored->mtime_ns : info->mtime_ns;
 }
 
+/* What waits at the new name is stored before it is replaced there: the record of it would be taken for newer
+ * than what replaced it, should this process die in between. What cannot be stored ever is lost anyway. */
+static gboolean
+store_target(ObjectsRename *rename, GError **error)
+{
+    g_autoptr(ObjectFile) file = objects_rename_ref_file(rename->tree, rename->target);
+    g_autoptr(GError) failure = NULL;
+    if (file == NULL || !object_file_is_waiting(file) || object_file_publish(file, rename->call, &failure) ||
+        error_is(failure, ERROR_CHANGED) || error_is(failure, ERROR_EXISTS))
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
+}
+
+/* What is being written is in the journal as a whole before it is stored past it. */
+static gboolean
+store_source(ObjectsRename *rename, ObjectFile *file, GError **error)
+{
+    return !object_file_is_waiting(file) ||
+           (object_file_sync(file, rename->call, error) && object_file_publish(file, rename->call, error));
+}
+
 /* Once: of what the storage has of it now. CHANGED: it was published meanwhile. */
 static gboolean
 move_open_once(ObjectsRename *rename, ObjectFile *file, GError **error)
@@ -244,7 +266,7 @@ move_open_once(ObjectsRename *rename, ObjectFile *file, GError **error)
         return TRUE;
     /* A copy of what is stored would be an older state than the one that was promised, at either name, for
      * whoever mounts after a crash. */
-    if (object_file_is_waiting(file) && !object_file_publish(file, rename->call, error))
+    if (!store_source(rename, file, error) || !store_target(rename, error))
         return FALSE;
     object_file_get_info(file, &info);
     if (!objects_rename_copy_version(rename, info.etag, info.size_bytes, &stored, error))
@@ -282,7 +304,7 @@ static gboolean
 move_closed(ObjectsRename *rename, ObjectInfo *out_stored, char **out_etag, GError **error)
 {
     g_autoptr(LoanCall) loans = objects_call_in_loans(rename->tree, rename->call, &rename->from, error);
-    return loans != NULL && copy_closed(rename, out_stored, out_etag, error) &&
+    return loans != NULL && store_target(rename, error) && copy_closed(rename, out_stored, out_etag, error) &&
            objects_rename_delete_source(rename, *out_etag, error);
 }
 
@@ -309,13 +331,9 @@ static gboolean
 move_with_file(ObjectsRename *rename, ObjectFile *file, GError **error)
 {
     gboolean moved = FALSE;
-    g_autofree char *stray = NULL;
-    if (!objects_journal_move(rename->tree, rename->call, file, rename->target, &rename->to, &moved, &stray,
-                              error))
-        return FALSE;
-    if (!moved)
-        return objects_rename_move_open(rename, file, error);
-    return stray == NULL || objects_rename_delete_source(rename, stray, error);
+    return objects_journal_move(rename->tree, rename->call, file, rename->target, &rename->to, &moved,
+                                error) &&
+           (moved || objects_rename_move_open(rename, file, error));
 }
 
 static gboolean

@@ -19,7 +19,7 @@ from writers import Writers
 
 KILLS = long_run("KILLS", 6)
 SEED = long_run("SEED", 1)
-DURABILITIES = ["storage"]
+DURABILITIES = ["storage", "journal"]
 
 
 def kill_while_writing(case, writers, numbers):
