@@ -393,18 +393,6 @@ object_file_is_dirty(ObjectFile *file)
 }
 
 gboolean
-object_file_is_kept_here(ObjectFile *file)
-{
-    Extent extent;
-    lock_acquire(&file->lock);
-    gboolean local = !object_file_needs_publication_locked(file) || object_file_is_committed_locked(file);
-    for (guint64 at = 0; local && extent_map_find(file->extents, at, &extent); at += extent.length_bytes)
-        local = extent.kind != EXTENT_VERSION;
-    lock_release(&file->lock);
-    return local;
-}
-
-gboolean
 object_file_is_dropped(ObjectFile *file)
 {
     lock_acquire(&file->lock);

@@ -74,8 +74,6 @@ void object_file_get_info(ObjectFile *file, ObjectInfo *out);
 void object_file_get_metadata(ObjectFile *file, char **out_content_type, Metadata **out_metadata);
 gboolean object_file_is_dirty(ObjectFile *file); /* content or attributes not published */
 gboolean object_file_is_dropped(ObjectFile *file);
-/* All that was written has been acknowledged, and no byte of it is to be had from the storage alone. */
-gboolean object_file_is_kept_here(ObjectFile *file);
 
 /* Waits for a running publication, then changes the size: DIRTY. */
 gboolean object_file_truncate(ObjectFile *file, Call *call, guint64 size_bytes, GError **error);

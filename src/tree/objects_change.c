@@ -226,12 +226,10 @@ check_attached_locked(Node *node, GError **error)
     return FALSE;
 }
 
-/* Open: hidden now, deleted at the last close; or now, if the handles need nothing of what is stored: most
- * often they have been closed, the kernel has only not said so yet, and who unlinks is told when it fails.
- * Dropping the file waits for a publication that runs, which tells the Node about itself: without the lock.
- */
+/* Open: hidden now, deleted at the last close. Dropping the file waits for a publication that runs, which
+ * tells the Node about itself: without the lock. */
 static gboolean
-unlink_open(Tree *tree, Call *call, Node *node, gboolean *out_open, GError **error)
+unlink_open(Tree *tree, Node *node, gboolean *out_open, GError **error)
 {
     g_autoptr(ObjectFile) file = NULL;
     lock_acquire(&tree->lock);
@@ -242,12 +240,10 @@ unlink_open(Tree *tree, Call *call, Node *node, gboolean *out_open, GError **err
         objects_vanished_locked(tree, node->parent, node->name);
     }
     lock_release(&tree->lock);
+    if (file != NULL)
+        object_file_drop(file);
     *out_open = file != NULL;
-    if (file == NULL)
-        return ok;
-    gboolean kept = object_file_is_kept_here(file);
-    object_file_drop(file);
-    return !kept || objects_finish_lingering_node(tree, call, node, error);
+    return ok;
 }
 
 typedef struct {
@@ -323,7 +319,7 @@ unlink_node(Tree *tree, Call *call, Node *node, GError **error)
         return FALSE;
     if (done)
         return TRUE;
-    if (!unlink_open(tree, call, node, &was_open, error))
+    if (!unlink_open(tree, node, &was_open, error))
         return FALSE;
     if (was_open)
         return TRUE;

@@ -24,7 +24,7 @@ struct Move {
     Call *sure; /* ends with nothing: of what must not be left half done */
     const NodePlace *from, *to;
     Tree *resumes;    /* NULL, or: what is at the destination already may be a copy of ours, and the tree may
-                       * have    been looked at meanwhile */
+                       * have been looked at meanwhile */
     GPtrArray *items; /* MoveItem * */
     gboolean deletes_version;
     Lock lock;

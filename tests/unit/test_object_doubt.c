@@ -319,6 +319,31 @@ test_attributes_stored_unseen_are_no_conflict(ObjectFixture *fixture, gconstpoin
     object_fixture_assert_stored(fixture, "a", "text more", 9);
 }
 
+/* Clean bytes that are copied while nobody knows which version has them: where they are in the version before
+ * is not where they are in the one that was tried. */
+static void
+test_copy_within_what_is_in_doubt(ObjectFixture *fixture, gconstpointer keys)
+{
+    GError *error = NULL;
+    guint64 copied = 0;
+    g_autofree guint8 *data = object_fixture_pattern(1, 1024 * KIB);
+    object_fixture_put(fixture, "a", data, 1024 * KIB);
+    FileHandle *handle = object_fixture_open(fixture, "a", FALSE);
+    object_fixture_write(handle, 0, "first", 5);
+    memcpy(data, "first", 5);
+    lose_replies(fixture);
+    g_assert_false(object_fixture_flush(handle, &error));
+    g_clear_error(&error);
+    /* Refused, or right. */
+    if (handle->operations->copy_range(handle, NULL, 256 * KIB, handle, 768 * KIB, 256 * KIB, &copied, NULL))
+        memmove(data + 768 * KIB, data + 256 * KIB, copied);
+    memory_fault_clear(fixture->base.store);
+    object_fixture_write(handle, 100, "last", 4);
+    memcpy(data + 100, "last", 4);
+    object_fixture_flush_and_close(handle);
+    object_fixture_assert_stored(fixture, "a", data, 1024 * KIB);
+}
+
 #define ADD(name) object_fixture_add("/object_doubt/" #name, test_##name, OBJECT_FIXTURE_KEYS)
 #define ADD_JOURNAL(name) object_fixture_add("/object_doubt/" #name, test_##name, OBJECT_FIXTURE_JOURNAL_KEYS)
 
@@ -334,6 +359,7 @@ main(int argc, char **argv)
     ADD(owner_is_told_what_was_confirmed);
     ADD(rename_of_what_was_stored_unseen);
     ADD(late_arrival_is_no_conflict);
+    ADD(copy_within_what_is_in_doubt);
     ADD(attributes_stored_unseen_are_no_conflict);
     return g_test_run();
 }
