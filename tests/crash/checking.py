@@ -7,7 +7,12 @@ from harness.process import wait_until
 
 
 def files_below(root):
-    return {os.path.relpath(os.path.join(folder, name), root) for folder, _, names in os.walk(root) for name in names}
+    def refuse(error):
+        """A directory may be renamed by what finishes an interrupted rename, meanwhile; the root is there."""
+        if error.errno != errno.ENOENT or os.path.normpath(error.filename) == os.path.normpath(root):
+            raise error
+
+    return {os.path.relpath(os.path.join(folder, name), root) for folder, _, names in os.walk(root, onerror=refuse) for name in names}
 
 
 def read_file(path):

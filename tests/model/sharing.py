@@ -11,10 +11,8 @@ import re
 import threading
 import time
 
-from harness.figures import long_run
 from twins import Difference, rename_no_replace
 
-SHARE_ALL = long_run("SHARE_ALL", 0)
 NAMES = 4
 LENGTH = 20_000
 # Somebody else replaced it meanwhile, or took it away.
@@ -33,7 +31,7 @@ def is_version(data):
 
 class Sharing:
     """What the threads of one container share. In journal mode a writer who loses a race is parked, not told: there the other
-    client leaves their names alone, and what is published is not replaced or unlinked (but with STORAGEFS_TEST_SHARE_ALL=1)."""
+    client leaves their names alone."""
 
     def __init__(self, place, prefix, threads, rounds, seed):
         self.place, self.prefix, self.rounds, self.seed = place, prefix, rounds, seed
@@ -50,9 +48,6 @@ class Sharing:
 
     def path(self, name):
         return f"{self.place.path}/{self.prefix}{name}"
-
-    def is_replaced(self):
-        return not self.place.journal or SHARE_ALL
 
     def start(self):
         for thread in [*self.threads, *filter(None, [self.foreigner])]:
@@ -94,7 +89,7 @@ class Sharing:
 
     def _publish(self, index, number, name):
         try:
-            os.rename(self._make_own(index, number), self.path(f"s{name}" if self.is_replaced() else f"s{index}.{number}"))
+            os.rename(self._make_own(index, number), self.path(f"s{name}"))
         except OSError as error:
             if error.errno != errno.ESTALE or not self.foreigner or self.place.journal:
                 raise
@@ -115,7 +110,7 @@ class Sharing:
             return None
 
     def _read(self, index, number, name):
-        name = f"s{name}" if self.is_replaced() else f"s{(index + 1) % len(self.threads)}.{max(0, number - name)}"
+        name = f"s{name}"
         data = self._read_whole(name)
         if data is not None and not is_version(data):
             raise Difference(f"{name} is no version that anybody wrote: {len(data)} bytes, {data[:20]!r}...{data[-20:]!r}")
