@@ -19,7 +19,6 @@ import subprocess
 
 from harness.process import Guard, clear_mount, is_alive, is_mounted, run, wait_until
 
-FUSE_MAGIC = "65735546"  # statfs(2)
 START_SECONDS = 60
 END_SECONDS = 120
 LIFE_SECONDS = 900
@@ -141,9 +140,9 @@ class Mount:
             raise MountFailed(code, self.log())
         if not is_mounted(self.point):
             return False
-        # Of its type: when a dead mount is being cleared, for a moment it is the directory below that answers.
-        said = run("stat", "--file-system", "--format=%t", self.point, check=False, timeout=START_SECONDS)
-        return said.stdout.strip() == FUSE_MAGIC
+        # Two file systems: when a dead mount is being cleared, for a moment it is the directory below that answers.
+        said = run("stat", "--format=%d", self.point, self.point.parent, check=False, timeout=START_SECONDS)
+        return said.returncode == 0 and len(set(said.stdout.split())) == 2
 
     def _start_background(self, command):
         done = run(*command, check=False, timeout=START_SECONDS, env=self.environment)
