@@ -261,8 +261,9 @@ delete_waiting(gpointer data, const char *etag, GError **error)
 }
 
 /* What is to replace a stored object is stored first: the record of it would be left behind, on top of
- * nothing, should this process die between the object's deletion and its own. What cannot be stored ever
- * needs no such care: it is parked already. */
+ * nothing, should this process die between the object's deletion and its own. What cannot be stored now is
+ * deleted all the same: such a record is then parked as a conflict, with its bytes.
+ */
 static gboolean
 store_before_deletion(Call *call, ObjectFile *file, GError **error)
 {
@@ -271,7 +272,7 @@ store_before_deletion(Call *call, ObjectFile *file, GError **error)
     if (!object_file_settle_doubt(file, call, error))
         return FALSE;
     object_file_get_info(file, &info);
-    if (info.etag == NULL || object_file_publish(file, call, &failure) || !error_is_transient(failure))
+    if (info.etag == NULL || object_file_publish(file, call, &failure) || !error_is(failure, ERROR_CANCELLED))
         return TRUE;
     g_propagate_error(error, g_steal_pointer(&failure));
     return FALSE;
