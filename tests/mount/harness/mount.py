@@ -140,7 +140,10 @@ class Mount:
             raise MountFailed(code, self.log())
         if not is_mounted(self.point):
             return False
-        # Two file systems: when a dead mount is being cleared, for a moment it is the directory below that answers.
+        # Where a dead mount is cleared by the new one: a dead one never answers statfs(2), the kernel may still know its
+        # attributes; what answers after that is the directory below, of its parent's file system, or the new mount.
+        if run("stat", "--file-system", self.point, check=False, timeout=START_SECONDS).returncode:
+            return False
         said = run("stat", "--format=%d", self.point, self.point.parent, check=False, timeout=START_SECONDS)
         return said.returncode == 0 and len(set(said.stdout.split())) == 2
 
