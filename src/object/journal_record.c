@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <string.h>
 
+#define PARKINGS (JOURNAL_REFUSED + 1)
 #define MAGIC "SFSJRNL"
 #define VERSION 1
 #define HEADER_BYTES 16u
@@ -146,7 +147,7 @@ put_body(GByteArray *out, const JournalRecord *record)
     put_u64(out, record->id);
     put_u64(out, record->sequence);
     put_u64(out, (guint64)record->since_us);
-    put_u8(out, record->parked);
+    put_u8(out, (guint8)(record->parked + (record->deleting ? PARKINGS : 0)));
     put_u32(out, record->attempts);
     put_optional(out, record->last_error);
     put_text(out, record->storage);
@@ -348,7 +349,9 @@ get_body(Reader *reader, JournalRecord *record)
     record->id = get_u64(reader);
     record->sequence = get_u64(reader);
     record->since_us = (gint64)get_u64(reader);
-    record->parked = get_below(reader, JOURNAL_REFUSED + 1, "unknown reason of parking");
+    guint parked = get_below(reader, 2 * PARKINGS, "unknown reason of parking");
+    record->parked = parked % PARKINGS;
+    record->deleting = parked >= PARKINGS;
     record->attempts = get_u32(reader);
     record->last_error = get_optional(reader);
     record->storage = get_text(reader);

@@ -12,7 +12,7 @@
  * `map?`: u8 present, u32 count, then name and value as text):
  *
  *   u64 id, u64 sequence, i64 since_us                 see JournalRecord
- *   u8 parked, u32 attempts, text? last_error
+ *   u8 parked (3 more: deleting), u32 attempts, text? last_error
  *   text storage, place, container, key
  *   u8 has_base, u8 exclusive, u8 content, u32 explicit_attributes
  *   with has_base: u64 size, i64 mtime_ns, text? etag, version, storage_class, content_type, map? metadata
@@ -51,6 +51,7 @@ typedef struct {
     guint64 sequence; /* of all records of a journal: the higher one is newer */
     gint64 since_us;  /* real time of the oldest change that is not stored */
     JournalParking parked;
+    gboolean deleting; /* has_base: the stored version is being deleted, and then this record */
     guint attempts;
     char *last_error;                        /* NULL none */
     char *storage, *place, *container, *key; /* place: what the storage's name stood for */

@@ -557,6 +557,18 @@ object_file_rename_record(ObjectFile *file, GError **error)
            rewrite_record(file, journal_entry_get_parking(file->entry), file->committed->last_error, error);
 }
 
+gboolean
+object_file_note_deletion(ObjectFile *file, gboolean deleting, GError **error)
+{
+    if (file->entry == NULL || file->committed->deleting == deleting)
+        return TRUE;
+    file->committed->deleting = deleting;
+    if (object_file_rename_record(file, error))
+        return TRUE;
+    file->committed->deleting = !deleting;
+    return FALSE;
+}
+
 void
 object_file_note_attempt(ObjectFile *file)
 {

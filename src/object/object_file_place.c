@@ -1,4 +1,4 @@
-/* Where an ObjectFile will be stored: renamed, removed, or put in another one's place. */
+/* Where an ObjectFile will be stored: renamed, dropped, or put in another one's place. */
 #include "src/base/error.h"
 #include "src/base/log.h"
 #include "src/object/object_file.h"
@@ -139,24 +139,12 @@ object_file_drop(ObjectFile *file)
         object_file_drop_record(file);
 }
 
-gboolean
-object_file_remove(ObjectFile *file, Call *call, const ObjectFileDeletion *deletion, GError **error)
+void
+object_file_end_dropped(ObjectFile *file)
 {
-    g_auto(ObjectInfo) found = {0};
-    if (!object_file_begin_change(file, call, error))
-        return FALSE;
-    gboolean ok = object_file_settle_held_doubt(file, call, &found, error);
-    lock_acquire(&file->lock);
-    g_autofree char *etag = g_strdup(file->info.etag);
-    lock_release(&file->lock);
-    ok = ok && (etag == NULL || deletion->run(deletion->data, etag, error));
-    lock_acquire(&file->lock);
-    file->dropped = file->dropped || ok;
-    object_file_end_change_locked(file);
-    lock_release(&file->lock);
-    if (ok)
-        object_file_drop(file);
+    object_file_drop(file);
+    if (file->events.released != NULL)
+        file->events.released(file->events.owner, file->events.subject, file);
     else
-        object_file_tell_published(file, &found);
-    return ok;
+        object_file_end_release(file);
 }

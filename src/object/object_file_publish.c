@@ -269,7 +269,10 @@ object_file_publish(ObjectFile *file, Call *call, GError **error)
 ObjectFileUpload
 object_file_upload(ObjectFile *file, Call *call, GError **error)
 {
-    return publish(file, call, TRUE, error);
+    gboolean removed = FALSE;
+    if (!object_file_finish_removal(file, call, &removed, error))
+        return OBJECT_FILE_FAILED;
+    return removed ? OBJECT_FILE_UPLOADED : publish(file, call, TRUE, error);
 }
 
 void

@@ -2,9 +2,10 @@
  *
  *   object_file.c          life, attributes, changes        object_file_copy.c     copy_range, loan.c
  *   object_file_publish.c  the publication's states         file_content.c         bytes by extents
- *   object_file_place.c    rename, unlink                   object_file_journal.c  what is in the journal
+ *   object_file_place.c    rename, drop                     object_file_journal.c  what is in the journal
  *   publication.c          what is sent to the storage      stream_upload.c        parts that go out while
  *   object_file_doubt.c    whether it has arrived           writing
+ *   object_file_remove.c   unlink of what waits
  */
 #pragma once
 
@@ -130,6 +131,13 @@ void object_file_tell_published(ObjectFile *file, const ObjectInfo *stored);
  * so many changes. */
 void object_file_list_attempts_locked(const ObjectFile *file, guint64 changes, JournalRecord *record);
 
+/* object_file_remove.c: a process before this one died while it removed the file. *out_removed: so it is, and
+ * the file is dropped. Does nothing for other files. Fails: IO (it is open; later), what a look fails with.
+ */
+gboolean object_file_finish_removal(ObjectFile *file, Call *call, gboolean *out_removed, GError **error);
+/* Drops it and tells the owner, for whom `releasing` was counted. */
+void object_file_end_dropped(ObjectFile *file);
+
 gboolean object_file_needs_publication_locked(const ObjectFile *file);
 /* What the journal's threads do. LATER: it is being written again, and not committed. */
 typedef enum { OBJECT_FILE_UPLOADED, OBJECT_FILE_LATER, OBJECT_FILE_FAILED } ObjectFileUpload;
@@ -156,6 +164,8 @@ void object_file_note_attempt(ObjectFile *file);
 void object_file_drop_record(ObjectFile *file);
 /* Under the token: the record gets the file's name and base. */
 gboolean object_file_rename_record(ObjectFile *file, GError **error);
+/* The same; it says whether the stored version is being deleted. */
+gboolean object_file_note_deletion(ObjectFile *file, gboolean deleting, GError **error);
 void object_file_note_parked(ObjectFile *file, JournalEntry *entry, JournalParking parking,
                              const char *last_error);
 /* The journal stops: the record stays on disk. */

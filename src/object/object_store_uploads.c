@@ -89,11 +89,7 @@ object_store_drop_upload(ObjectStore *store, const char *id, GError **error)
     lock_acquire(&file->lock);
     file->releasing++;
     lock_release(&file->lock);
-    object_file_drop(file);
-    if (file->events.released != NULL)
-        file->events.released(file->events.owner, file->events.subject, file);
-    else
-        object_file_end_release(file);
+    object_file_end_dropped(file);
     return TRUE;
 }
 

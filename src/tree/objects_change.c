@@ -260,24 +260,6 @@ delete_waiting(gpointer data, const char *etag, GError **error)
     return loans != NULL && delete_version(deletion->call, deletion->place, etag, error);
 }
 
-/* What is to replace a stored object is stored first: the record of it would be left behind, on top of
- * nothing, should this process die between the object's deletion and its own. What cannot be stored now is
- * deleted all the same: such a record is then parked as a conflict, with its bytes.
- */
-static gboolean
-store_before_deletion(Call *call, ObjectFile *file, GError **error)
-{
-    g_auto(ObjectInfo) info = {0};
-    g_autoptr(GError) failure = NULL;
-    if (!object_file_settle_doubt(file, call, error))
-        return FALSE;
-    object_file_get_info(file, &info);
-    if (info.etag == NULL || object_file_publish(file, call, &failure) || !error_is(failure, ERROR_CANCELLED))
-        return TRUE;
-    g_propagate_error(error, g_steal_pointer(&failure));
-    return FALSE;
-}
-
 /* It waits in the journal, and nobody has it open: what is stored goes first, because it cannot go later, and
  * nothing has happened when that fails. *out_done FALSE: it is not such a file. */
 static gboolean
@@ -291,8 +273,6 @@ unlink_waiting(Tree *tree, Call *call, Node *node, const NodePlace *place, gbool
     *out_done = file != NULL && object_file_is_waiting(file) && object_file_get_handle_count(file) == 0;
     if (!ok || !*out_done)
         return ok;
-    if (!store_before_deletion(call, file, error))
-        return FALSE;
     WaitingDeletion deletion = {tree, call, place};
     if (!object_file_remove(file, call, &(ObjectFileDeletion){delete_waiting, &deletion}, error))
         return FALSE;

@@ -160,6 +160,31 @@ def test_unlink_of_what_waits_deletes_what_is_stored(case):
     assert journal_files(case) == []
 
 
+@pytest.mark.parametrize("arrived", [False, True], ids=["lost", "arrived"])
+def test_a_crash_within_a_removal(case, arrived):
+    """What waits replaces a stored object: when that is gone after the crash, it was this removal that deleted it."""
+    case.put("old", b"old")
+    case.refresh()
+    case.proxy.set_rules(REFUSED)
+    (case.path / "old").write_bytes(b"new")
+    wait_until(lambda: case.mount.status()["objects"]["open_files"] == 0, message="the release of the handle")
+    case.proxy.set_rules(REFUSED, {"operation": "DeleteObject", "hang": 600})
+    case.proxy.reset()
+    remover = subprocess.Popen(["rm", "-f", case.path / "old"], stderr=subprocess.DEVNULL)
+    wait_until(lambda: any(entry["operation"] == "DeleteObject" for entry in case.proxy.injected()), message="the deletion")
+    case.mount.kill()
+    remover.wait(60)
+    if arrived:
+        case.client.delete_object(Bucket=case.container, Key="old")
+    case.mount.start()
+    assert (case.path / "old").read_bytes() == b"new"
+    case.proxy.set_rules()
+    wait_stored(case)
+    assert os.listdir(case.path) == ([] if arrived else ["old"]) and journal_files(case) == []
+    assert (case.path / "old").exists() != arrived
+    assert case.keys() == ([] if arrived else ["old"]) and (arrived or case.get("old") == b"new")
+
+
 def park_conflict(case, key="shared"):
     case.put(key, b"first")
     case.refresh()

@@ -22,6 +22,7 @@ make_full(void)
     record->sequence = 42;
     record->since_us = -5;
     record->parked = JOURNAL_CONFLICT;
+    record->deleting = TRUE;
     record->attempts = 7;
     record->last_error = g_strdup("changed by another client");
     record->storage = g_strdup("archive");
@@ -103,6 +104,7 @@ test_round_trip(void)
         g_assert_cmpstr(back->base.etag, ==, record->base.etag);
         g_assert_cmpint(back->since_us, ==, record->since_us);
         g_assert_cmpint(back->parked, ==, record->parked);
+        g_assert_cmpint(back->deleting, ==, record->deleting);
         g_assert_cmpuint(back->extents->len, ==, record->extents->len);
         g_assert_cmpuint(back->attributes.mode, ==, record->attributes.mode);
     }

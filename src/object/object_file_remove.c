@@ -1,0 +1,115 @@
+/* The removal of what waits in the journal and replaces a stored object.
+ *
+ * The record says so before the stored version is deleted, because it would be left behind on top of nothing
+ * if the process died before the record went too: whoever finds it looks, and drops it when the object is
+ * gone.
+ */
+#include "src/base/error.h"
+#include "src/base/log.h"
+#include "src/object/object_file.h"
+#include "src/object/object_file_state.h"
+
+/* Under the token. A full disk does not keep anybody from removing files. */
+static gboolean
+begin_deletion(ObjectFile *file, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    if (object_file_note_deletion(file, TRUE, &failure))
+        return TRUE;
+    if (error_is(failure, ERROR_NO_SPACE)) {
+        log_warning("%s", failure->message);
+        return TRUE;
+    }
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
+}
+
+/* Under the token. */
+static gboolean
+delete_stored(ObjectFile *file, const ObjectFileDeletion *deletion, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    lock_acquire(&file->lock);
+    g_autofree char *etag = g_strdup(file->info.etag);
+    lock_release(&file->lock);
+    if (etag == NULL)
+        return TRUE;
+    if (!begin_deletion(file, error))
+        return FALSE;
+    if (deletion->run(deletion->data, etag, error))
+        return TRUE;
+    if (!object_file_note_deletion(file, FALSE, &failure))
+        log_error("%s", failure->message);
+    return FALSE;
+}
+
+gboolean
+object_file_remove(ObjectFile *file, Call *call, const ObjectFileDeletion *deletion, GError **error)
+{
+    g_auto(ObjectInfo) found = {0};
+    if (!object_file_begin_change(file, call, error))
+        return FALSE;
+    gboolean ok =
+        object_file_settle_held_doubt(file, call, &found, error) && delete_stored(file, deletion, error);
+    lock_acquire(&file->lock);
+    file->dropped = file->dropped || ok;
+    object_file_end_change_locked(file);
+    lock_release(&file->lock);
+    if (ok)
+        object_file_drop(file);
+    else
+        object_file_tell_published(file, &found);
+    return ok;
+}
+
+/* Under the token. *out_gone: nothing is stored under the name. */
+static gboolean
+look_for_stored(ObjectFile *file, Call *call, gboolean *out_gone, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    g_auto(ObjectInfo) found = {0};
+    if (storage_stat_object(file->storage, call, file->container, file->key, &found, &failure))
+        return object_file_note_deletion(file, FALSE, error);
+    *out_gone = error_is(failure, ERROR_NOT_FOUND);
+    if (*out_gone)
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
+}
+
+/* FALSE: somebody has it open. With the lock held. */
+static gboolean
+take_removal_locked(ObjectFile *file)
+{
+    if (file->handles > 0 || !object_file_is_committed_locked(file))
+        return FALSE;
+    file->dropped = TRUE;
+    file->releasing++;
+    object_info_clear(&file->info);
+    file->info = (ObjectInfo){0};
+    return TRUE;
+}
+
+gboolean
+object_file_finish_removal(ObjectFile *file, Call *call, gboolean *out_removed, GError **error)
+{
+    gboolean gone = FALSE;
+    *out_removed = FALSE;
+    if (!object_file_begin_change(file, call, error))
+        return FALSE;
+    gboolean ok =
+        file->entry == NULL || !file->committed->deleting || look_for_stored(file, call, &gone, error);
+    lock_acquire(&file->lock);
+    *out_removed = gone && take_removal_locked(file);
+    object_file_end_change_locked(file);
+    lock_release(&file->lock);
+    if (*out_removed) {
+        log_info("%s/%s: its removal is finished", file->container, file->key);
+        object_file_end_dropped(file);
+    } else if (gone) {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_IO, "%s/%s was being removed, and is open", file->container,
+                    file->key);
+        return FALSE;
+    }
+    return ok;
+}
