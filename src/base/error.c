@@ -133,6 +133,12 @@ error_is_transient(const GError *error)
            error_is(error, ERROR_UNAVAILABLE);
 }
 
+gboolean
+error_leaves_doubt(const GError *error)
+{
+    return error_is_transient(error) || error_is(error, ERROR_CANCELLED) || error_is(error, ERROR_PROTOCOL);
+}
+
 gint64
 error_get_retry_after_us(const GError *error)
 {

@@ -63,6 +63,10 @@ gboolean error_is(const GError *error, ErrorCode code);
 /* TRUE for failures that may pass when the same request is repeated: TIMEOUT, THROTTLED, UNAVAILABLE. */
 gboolean error_is_transient(const GError *error);
 
+/* TRUE for failures after which nobody knows whether the request was carried out: the transient ones,
+ * CANCELLED, PROTOCOL. All others are verdicts. */
+gboolean error_leaves_doubt(const GError *error);
+
 /* The delay the service asked for (Retry-After) in microseconds, 0 when it asked for none. */
 gint64 error_get_retry_after_us(const GError *error);
 void error_set_retry_after_us(GError *error, gint64 delay_us);

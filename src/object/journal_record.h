@@ -51,7 +51,7 @@ typedef struct {
     guint64 sequence; /* of all records of a journal: the higher one is newer */
     gint64 since_us;  /* real time of the oldest change that is not stored */
     JournalParking parked;
-    gboolean deleting; /* has_base: the stored version is being deleted, and then this record */
+    gboolean deleting; /* the stored version is being deleted, and then this record */
     guint attempts;
     char *last_error;                        /* NULL none */
     char *storage, *place, *container, *key; /* place: what the storage's name stood for */

@@ -96,6 +96,7 @@ gboolean object_file_take_metadata(ObjectFile *file, const char *etag, const Obj
  * one publication that holds what each of them wrote before. On failure the bytes are saved in the recovery
  * directory where a retry cannot help (CHANGED, EXISTS, DENIED at last close ...).
  * Files that were copied from it and not published yet fetch those bytes first (loan.h).
+ * TRUE too when it was dropped because a removal turned out to be done (object_file_remove()).
  * One PUT when small; parts (those that went out while writing are reused), clean ranges copied on the
  * server, a copy of a whole object by one CopyObject. Condition: the version it was opened as, or absence. */
 gboolean object_file_publish(ObjectFile *file, Call *call, GError **error);
@@ -122,7 +123,8 @@ GPtrArray *object_file_list_prospects(ObjectFile *file, ObjectInfo *out);
 gboolean object_file_take_place(ObjectFile *file, Call *call, const char *container, const char *key,
                                 const ObjectInfo *replaced, const GPtrArray *prospects, GError **error);
 /* Unlinks what waits in the journal: deletes the version that the storage has, if any, and drops the file.
- * On failure nothing has changed. Blocks: yes. */
+ * A failure that leaves a doubt (error_leaves_doubt()) may have deleted it all the same: whoever stores the
+ * file next looks, and drops it then. After any other nothing has changed. Blocks: yes. */
 typedef struct {
     gboolean (*run)(gpointer data, const char *etag, GError **error);
     gpointer data;

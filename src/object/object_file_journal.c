@@ -523,7 +523,8 @@ follow_base_locked(const ObjectFile *file, JournalRecord *record)
 
 /* Under the token: the committed state with another name, another version to replace, another state. */
 static gboolean
-rewrite_record(ObjectFile *file, JournalParking parking, const char *last_error, GError **error)
+rewrite_record(ObjectFile *file, JournalParking parking, const char *last_error, gboolean deleting,
+               GError **error)
 {
     g_autoptr(GBytes) bytes = journal_record_encode(file->committed);
     gsize length_bytes = 0;
@@ -540,6 +541,7 @@ rewrite_record(ObjectFile *file, JournalParking parking, const char *last_error,
     object_file_list_attempts_locked(file, file->committed_changes, record);
     lock_release(&file->lock);
     record->parked = parking;
+    record->deleting = deleting;
     g_free(record->last_error);
     record->last_error = g_strdup(last_error);
     if (!write_record(file, record, error))
@@ -550,23 +552,23 @@ rewrite_record(ObjectFile *file, JournalParking parking, const char *last_error,
     return TRUE;
 }
 
+static gboolean
+rewrite_as(ObjectFile *file, gboolean deleting, GError **error)
+{
+    return rewrite_record(file, journal_entry_get_parking(file->entry), file->committed->last_error, deleting,
+                          error);
+}
+
 gboolean
 object_file_rename_record(ObjectFile *file, GError **error)
 {
-    return file->entry == NULL ||
-           rewrite_record(file, journal_entry_get_parking(file->entry), file->committed->last_error, error);
+    return file->entry == NULL || rewrite_as(file, FALSE, error);
 }
 
 gboolean
 object_file_note_deletion(ObjectFile *file, gboolean deleting, GError **error)
 {
-    if (file->entry == NULL || file->committed->deleting == deleting)
-        return TRUE;
-    file->committed->deleting = deleting;
-    if (object_file_rename_record(file, error))
-        return TRUE;
-    file->committed->deleting = !deleting;
-    return FALSE;
+    return file->entry == NULL || file->committed->deleting == deleting || rewrite_as(file, deleting, error);
 }
 
 void
@@ -579,8 +581,7 @@ object_file_note_attempt(ObjectFile *file)
     if (!needed)
         return;
     object_file_begin_record(file);
-    if (file->entry != NULL &&
-        !rewrite_record(file, journal_entry_get_parking(file->entry), file->committed->last_error, &error))
+    if (file->entry != NULL && !rewrite_as(file, file->committed->deleting, &error))
         log_error("%s", error->message);
     end_commit(file);
 }
@@ -592,7 +593,7 @@ object_file_note_parked(ObjectFile *file, JournalEntry *entry, JournalParking pa
     object_file_begin_record(file);
     /* Else it was committed again, or has left, since. */
     if (file->entry == entry && journal_entry_get_parking(entry) == parking &&
-        !rewrite_record(file, parking, last_error, &error))
+        !rewrite_record(file, parking, last_error, file->committed->deleting, &error))
         log_error("%s", error->message);
     end_commit(file);
 }

@@ -140,8 +140,11 @@ object_file_drop(ObjectFile *file)
 }
 
 void
-object_file_end_dropped(ObjectFile *file)
+object_file_discard(ObjectFile *file)
 {
+    lock_acquire(&file->lock);
+    file->releasing++;
+    lock_release(&file->lock);
     object_file_drop(file);
     if (file->events.released != NULL)
         file->events.released(file->events.owner, file->events.subject, file);

@@ -241,7 +241,10 @@ publish(ObjectFile *file, Call *call, gboolean committed, GError **error)
 {
     /* A publication takes as long as its bytes need; each of its requests has the storage's time. */
     g_autoptr(Call) long_call = call_new_without_deadline(call);
-    for (;;) {
+    gboolean removed = FALSE;
+    if (!object_file_finish_removal(file, long_call, &removed, error))
+        return OBJECT_FILE_FAILED;
+    while (!removed) {
         g_autoptr(LoanCall) loans = NULL;
         if (!call_in_loans(file, long_call, &loans, error))
             return OBJECT_FILE_FAILED;
@@ -258,6 +261,7 @@ publish(ObjectFile *file, Call *call, gboolean committed, GError **error)
             break;
         }
     }
+    return OBJECT_FILE_UPLOADED;
 }
 
 gboolean
@@ -269,10 +273,7 @@ object_file_publish(ObjectFile *file, Call *call, GError **error)
 ObjectFileUpload
 object_file_upload(ObjectFile *file, Call *call, GError **error)
 {
-    gboolean removed = FALSE;
-    if (!object_file_finish_removal(file, call, &removed, error))
-        return OBJECT_FILE_FAILED;
-    return removed ? OBJECT_FILE_UPLOADED : publish(file, call, TRUE, error);
+    return publish(file, call, TRUE, error);
 }
 
 void

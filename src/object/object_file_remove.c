@@ -1,8 +1,8 @@
 /* The removal of what waits in the journal and replaces a stored object.
  *
  * The record says so before the stored version is deleted, because it would be left behind on top of nothing
- * if the process died before the record went too: whoever finds it looks, and drops it when the object is
- * gone.
+ * if the process died before the record went too, or if nobody answered. Whoever wants to store it next
+ * looks, and drops it when the object is gone.
  */
 #include "src/base/error.h"
 #include "src/base/log.h"
@@ -28,7 +28,7 @@ begin_deletion(ObjectFile *file, GError **error)
 static gboolean
 delete_stored(ObjectFile *file, const ObjectFileDeletion *deletion, GError **error)
 {
-    g_autoptr(GError) failure = NULL;
+    g_autoptr(GError) failure = NULL, refusal = NULL;
     lock_acquire(&file->lock);
     g_autofree char *etag = g_strdup(file->info.etag);
     lock_release(&file->lock);
@@ -36,10 +36,11 @@ delete_stored(ObjectFile *file, const ObjectFileDeletion *deletion, GError **err
         return TRUE;
     if (!begin_deletion(file, error))
         return FALSE;
-    if (deletion->run(deletion->data, etag, error))
+    if (deletion->run(deletion->data, etag, &refusal))
         return TRUE;
-    if (!object_file_note_deletion(file, FALSE, &failure))
+    if (!error_leaves_doubt(refusal) && !object_file_note_deletion(file, FALSE, &failure))
         log_error("%s", failure->message);
+    g_propagate_error(error, g_steal_pointer(&refusal));
     return FALSE;
 }
 
@@ -84,10 +85,19 @@ take_removal_locked(ObjectFile *file)
     if (file->handles > 0 || !object_file_is_committed_locked(file))
         return FALSE;
     file->dropped = TRUE;
-    file->releasing++;
     object_info_clear(&file->info);
     file->info = (ObjectInfo){0};
     return TRUE;
+}
+
+/* The answer may change until it is asked under the token. */
+static gboolean
+is_being_removed(ObjectFile *file)
+{
+    lock_acquire(&file->lock);
+    gboolean is = file->entry != NULL && file->committed->deleting;
+    lock_release(&file->lock);
+    return is;
 }
 
 gboolean
@@ -95,17 +105,18 @@ object_file_finish_removal(ObjectFile *file, Call *call, gboolean *out_removed, 
 {
     gboolean gone = FALSE;
     *out_removed = FALSE;
+    if (!is_being_removed(file))
+        return TRUE;
     if (!object_file_begin_change(file, call, error))
         return FALSE;
-    gboolean ok =
-        file->entry == NULL || !file->committed->deleting || look_for_stored(file, call, &gone, error);
+    gboolean ok = !is_being_removed(file) || look_for_stored(file, call, &gone, error);
     lock_acquire(&file->lock);
     *out_removed = gone && take_removal_locked(file);
     object_file_end_change_locked(file);
     lock_release(&file->lock);
     if (*out_removed) {
         log_info("%s/%s: its removal is finished", file->container, file->key);
-        object_file_end_dropped(file);
+        object_file_discard(file);
     } else if (gone) {
         g_set_error(error, STORAGEFS_ERROR, ERROR_IO, "%s/%s was being removed, and is open", file->container,
                     file->key);

@@ -131,12 +131,12 @@ void object_file_tell_published(ObjectFile *file, const ObjectInfo *stored);
  * so many changes. */
 void object_file_list_attempts_locked(const ObjectFile *file, guint64 changes, JournalRecord *record);
 
-/* object_file_remove.c: a process before this one died while it removed the file. *out_removed: so it is, and
- * the file is dropped. Does nothing for other files. Fails: IO (it is open; later), what a look fails with.
- */
+/* object_file_remove.c: nobody knows how a removal of the file ended, because the process died, or got no
+ * answer. *out_removed: nothing is stored any more, and the file is dropped. Does nothing for other files.
+ * The caller has no token. Fails: IO (it is open; later), and what a look fails with. */
 gboolean object_file_finish_removal(ObjectFile *file, Call *call, gboolean *out_removed, GError **error);
-/* Drops it and tells the owner, for whom `releasing` was counted. */
-void object_file_end_dropped(ObjectFile *file);
+/* Drops it, and tells the owner that it has left the journal. */
+void object_file_discard(ObjectFile *file);
 
 gboolean object_file_needs_publication_locked(const ObjectFile *file);
 /* What the journal's threads do. LATER: it is being written again, and not committed. */
@@ -162,9 +162,9 @@ void object_file_end_record(ObjectFile *file, gboolean stored_some);
 void object_file_note_attempt(ObjectFile *file);
 /* The record goes for good. */
 void object_file_drop_record(ObjectFile *file);
-/* Under the token: the record gets the file's name and base. */
+/* Under the token: the record gets the file's name and base, and is of no removal any more. */
 gboolean object_file_rename_record(ObjectFile *file, GError **error);
-/* The same; it says whether the stored version is being deleted. */
+/* The same under the name that it has; it says whether the stored version is being deleted. */
 gboolean object_file_note_deletion(ObjectFile *file, gboolean deleting, GError **error);
 void object_file_note_parked(ObjectFile *file, JournalEntry *entry, JournalParking parking,
                              const char *last_error);

@@ -86,10 +86,7 @@ object_store_drop_upload(ObjectStore *store, const char *id, GError **error)
         return store->journal != NULL ? journal_drop_stray(store->journal, id, error)
                                       : fail_unknown(id, error);
     }
-    lock_acquire(&file->lock);
-    file->releasing++;
-    lock_release(&file->lock);
-    object_file_end_dropped(file);
+    object_file_discard(file);
     return TRUE;
 }
 

@@ -243,7 +243,7 @@ take(Tree *tree, Node *node, Listing *listing, const char *name, TreeEntry *out)
 static void
 doubt_failure(Tree *tree, Node *storage_node, const char *name, const GError *failure)
 {
-    if (!objects_is_doubtful(failure))
+    if (!error_leaves_doubt(failure))
         return;
     lock_acquire(&tree->lock);
     Node *node = tree_core_find_locked(tree, storage_node, name);

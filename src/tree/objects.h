@@ -162,8 +162,6 @@ void objects_linger(Tree *tree, Node *node, ObjectFile *file);
 /* objects_doubt.c. A change of a name failed. Without an answer it may have happened, or half of it: whoever
  * looks next asks the service. */
 void objects_doubt_failure(Tree *tree, Node *parent, const char *name, const GError *failure);
-/* The failure tells nothing of what the service has done. */
-gboolean objects_is_doubtful(const GError *failure);
 /* Nothing is known of the name any more, but what is written here. node: what was it before, NULL: what is
  * it. */
 void objects_doubt_locked(Tree *tree, Node *parent, const char *name, Node *node) REQUIRES(tree->lock);

@@ -118,7 +118,7 @@ static void
 doubt_node(Tree *tree, Node *node, const GError *failure)
 {
     lock_acquire(&tree->lock);
-    if (objects_is_doubtful(failure) && !(node->flags & NODE_DETACHED))
+    if (error_leaves_doubt(failure) && !(node->flags & NODE_DETACHED))
         objects_doubt_locked(tree, node->parent, node->name, node);
     lock_release(&tree->lock);
     tree_core_flush(tree);

@@ -118,7 +118,7 @@ objects_try_lingering(Tree *tree, Call *call, Node *node, ObjectFile *file, gboo
     if (!begin_deletion(tree, NULL, node, &mine, NULL) || !mine)
         return TRUE;
     gboolean ok = delete_lingering(tree, call, node, file, &error);
-    gboolean again = !ok && !last && objects_is_doubtful(error);
+    gboolean again = !ok && !last && error_leaves_doubt(error);
     if (!ok && !again) {
         g_autofree char *path = tree_describe(tree, node);
         log_warning("%s: unlinked, but its object stays: %s", path, error->message);

@@ -1,13 +1,6 @@
 /* Changes that failed without an answer: nobody knows whether they have happened. */
 #include "src/tree/objects.h"
 
-gboolean
-objects_is_doubtful(const GError *failure)
-{
-    return error_is_transient(failure) || error_is(failure, ERROR_CANCELLED) ||
-           error_is(failure, ERROR_PROTOCOL);
-}
-
 /* An ETag of the content alone is the same with other metadata: what was known of it goes too. */
 static void
 doubt_node_locked(Tree *tree, Node *node) REQUIRES(tree->lock)
@@ -41,7 +34,7 @@ objects_doubt_locked(Tree *tree, Node *parent, const char *name, Node *node)
 void
 objects_doubt_failure(Tree *tree, Node *parent, const char *name, const GError *failure)
 {
-    if (!objects_is_doubtful(failure))
+    if (!error_leaves_doubt(failure))
         return;
     lock_acquire(&tree->lock);
     objects_doubt_locked(tree, parent, name, NULL);

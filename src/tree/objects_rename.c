@@ -250,8 +250,13 @@ store_target(ObjectsRename *rename, GError **error)
 static gboolean
 store_source(ObjectsRename *rename, ObjectFile *file, GError **error)
 {
-    return !object_file_is_waiting(file) ||
-           (object_file_sync(file, rename->call, error) && object_file_publish(file, rename->call, error));
+    if (!object_file_is_waiting(file))
+        return TRUE;
+    if (!object_file_sync(file, rename->call, error) || !object_file_publish(file, rename->call, error))
+        return FALSE;
+    /* A removal of it was found to be done. */
+    return !object_file_is_dropped(file) ||
+           tree_core_fail(rename->tree, rename->node, ERROR_NOT_FOUND, "was removed", error);
 }
 
 /* Once: of what the storage has of it now. CHANGED: it was published meanwhile. */
@@ -383,7 +388,7 @@ run(ObjectsRename *rename, GError **error)
 static void
 doubt_outcome(ObjectsRename *rename, const GError *failure)
 {
-    if (!objects_is_doubtful(failure))
+    if (!error_leaves_doubt(failure))
         return;
     lock_acquire(&rename->tree->lock);
     objects_doubt_locked(rename->tree, rename->parent, rename->name, rename->node);

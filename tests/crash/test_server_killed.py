@@ -34,6 +34,7 @@ class Written:
         self.is_journalled = name == "journal"
         self.manifest, self.doubted = Manifest(), collections.defaultdict(list)
         self.asked = collections.defaultdict(list)  # what was asked of each upload in parts, by its id, and how it was answered
+        self.unanswered = collections.Counter()  # by key: beginnings of such uploads that got no answer
         self.writers = Writers(case.path, self.manifest, f"{SEED}/{name}", threads=3, folders=is_patient, large=12,
                                ends=(errno.EIO, errno.ETIMEDOUT))
         os.listdir(case.path)
@@ -46,18 +47,24 @@ class Written:
 
     def note_uploads(self):
         for request in self.case.proxy.requests():
-            query = urllib.parse.parse_qs(urllib.parse.urlsplit(request["target"]).query)
-            for upload in query.get("uploadId", []):
+            address = urllib.parse.urlsplit(request["target"])
+            for upload in urllib.parse.parse_qs(address.query).get("uploadId", []):
                 self.asked[upload].append((request["operation"], request["status"]))
+            if request["operation"] == "CreateMultipartUpload" and not (request["status"] and request["received"]):
+                self.unanswered[urllib.parse.unquote(address.path).removeprefix(f"/{self.case.container}/")] += 1
         self.case.proxy.reset()
 
     def left_uploads(self):
-        """Those that should have been aborted, with their histories. Not of them: the server died before it told the id, or
-        while it made the object of the parts; an abort after that could take the object's bytes away."""
+        """Those that should have been aborted, with their histories. Not of them: as many of a key, of which nothing was asked,
+        as beginnings of an upload of that key were never answered, because nobody can know their ids."""
         self.note_uploads()
-        listed = self.case.client.list_multipart_uploads(Bucket=self.case.container).get("Uploads", [])
-        asked = {upload["Key"]: self.asked[upload["UploadId"]] for upload in listed if self.asked[upload["UploadId"]]}
-        return {key: history for key, history in asked.items() if ("CompleteMultipartUpload", None) not in history}
+        left, unknown = {}, collections.Counter()
+        for upload in self.case.client.list_multipart_uploads(Bucket=self.case.container).get("Uploads", []):
+            key, history = upload["Key"], self.asked[upload["UploadId"]]
+            unknown[key] += not history
+            if history or unknown[key] > self.unanswered[key]:
+                left[upload["UploadId"]] = (key, history)
+        return left
 
     def check(self, when):
         if self.is_journalled:

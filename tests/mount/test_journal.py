@@ -160,8 +160,40 @@ def test_unlink_of_what_waits_deletes_what_is_stored(case):
     assert journal_files(case) == []
 
 
+def test_a_removal_whose_answer_is_lost(case):
+    """rm fails, and the stored version is gone all the same: what was to replace it is no conflict."""
+    case.put("old", b"old")
+    case.refresh()
+    case.proxy.set_rules(REFUSED)
+    (case.path / "old").write_bytes(b"new")
+    wait_until(lambda: case.mount.status()["objects"]["open_files"] == 0, message="the release of the handle")
+    case.proxy.set_rules(REFUSED, {"operation": "DeleteObject", "drop_reply": True})
+    fails_with((errno.ETIMEDOUT, errno.EIO), os.unlink, case.path / "old")
+    assert case.keys() == []
+    case.proxy.set_rules()
+    wait_stored(case)
+    assert os.listdir(case.path) == [] and case.keys() == [] and journal_files(case) == []
+
+
+def test_a_removal_that_is_refused_gives_nothing_up(case):
+    """Who deletes the object after rm was refused is somebody else: then it is a conflict, with its bytes."""
+    case.put("old", b"old")
+    case.refresh()
+    case.proxy.set_rules(REFUSED)
+    (case.path / "old").write_bytes(b"new")
+    wait_until(lambda: case.mount.status()["objects"]["open_files"] == 0, message="the release of the handle")
+    case.proxy.set_rules(REFUSED, {"operation": ["DeleteObject", "HeadObject"], "status": 403})
+    fails_with(errno.EACCES, os.unlink, case.path / "old")
+    case.client.delete_object(Bucket=case.container, Key="old")
+    case.proxy.set_rules()
+    case.mount.command("uploads", "--retry", case.mount.point)
+    wait_until(lambda: uploads(case, "parked"), message="the conflict")
+    assert (case.path / "old").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("renamed", [False, True], ids=["left", "renamed"])
 @pytest.mark.parametrize("arrived", [False, True], ids=["lost", "arrived"])
-def test_a_crash_within_a_removal(case, arrived):
+def test_a_crash_within_a_removal(case, arrived, renamed):
     """What waits replaces a stored object: when that is gone after the crash, it was this removal that deleted it."""
     case.put("old", b"old")
     case.refresh()
@@ -179,10 +211,15 @@ def test_a_crash_within_a_removal(case, arrived):
     case.mount.start()
     assert (case.path / "old").read_bytes() == b"new"
     case.proxy.set_rules()
+    name = "moved" if renamed else "old"
+    if renamed and arrived:
+        fails_with(errno.ENOENT, os.rename, case.path / "old", case.path / name)
+    elif renamed:
+        os.rename(case.path / "old", case.path / name)
     wait_stored(case)
-    assert os.listdir(case.path) == ([] if arrived else ["old"]) and journal_files(case) == []
-    assert (case.path / "old").exists() != arrived
-    assert case.keys() == ([] if arrived else ["old"]) and (arrived or case.get("old") == b"new")
+    assert os.listdir(case.path) == ([] if arrived else [name]) and journal_files(case) == []
+    assert (case.path / name).exists() != arrived
+    assert case.keys() == ([] if arrived else [name]) and (arrived or case.get(name) == b"new")
 
 
 def park_conflict(case, key="shared"):

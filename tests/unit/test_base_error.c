@@ -65,8 +65,11 @@ test_transient(void)
         g_autoptr(GError) error = g_error_new_literal(STORAGEFS_ERROR, code, "x");
         gboolean expected = code == ERROR_TIMEOUT || code == ERROR_THROTTLED || code == ERROR_UNAVAILABLE;
         g_assert_cmpint(error_is_transient(error), ==, expected);
+        gboolean unknown = expected || code == ERROR_CANCELLED || code == ERROR_PROTOCOL;
+        g_assert_cmpint(error_leaves_doubt(error), ==, unknown);
     }
     g_assert_false(error_is_transient(NULL));
+    g_assert_false(error_leaves_doubt(NULL));
 }
 
 static void
