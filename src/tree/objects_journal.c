@@ -21,7 +21,8 @@ get_directory_locked(Tree *tree, Node *parent, const char *name, NodeKind kind) 
     tree_core_get_defaults(tree, &defaults);
     entry_facts_from_folder(&node->facts, &defaults, 0);
     node->facts.kind = (guint8)kind;
-    node->facts.flags |= FACT_EXACT;
+    if (kind == NODE_CONTAINER)
+        node->facts.flags |= FACT_EXACT;
     node->facts.mtime_ns = g_get_real_time() * 1000;
     return node;
 }

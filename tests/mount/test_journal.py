@@ -222,6 +222,21 @@ def test_a_crash_within_a_removal(case, arrived, renamed):
     assert case.keys() == ([] if arrived else [name]) and (arrived or case.get(name) == b"new")
 
 
+def test_a_folder_above_what_waits_keeps_its_mode(s3_case, ceph):
+    """After a restart the directory is known by the name of what waits in it: what was set on it is looked up."""
+    case = s3_case(ceph, {"freshness": LONG, "timeout": "4s"}, durability="journal", folders=True)
+    (case.path / "d").mkdir()
+    (case.path / "d").chmod(0o710)
+    case.proxy.set_rules(REFUSED)
+    (case.path / "d/f").write_bytes(b"waits")
+    crash(case)
+    assert (case.path / "d").stat().st_mode & 0o7777 == 0o710
+    assert (case.path / "d/f").read_bytes() == b"waits"
+    case.proxy.set_rules()
+    wait_stored(case)
+    assert (case.path / "d").stat().st_mode & 0o7777 == 0o710
+
+
 def park_conflict(case, key="shared"):
     case.put(key, b"first")
     case.refresh()
