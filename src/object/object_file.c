@@ -69,10 +69,10 @@ void
 object_file_learn(ObjectFile *file, const ObjectInfo *known, const FileAttributes *attributes)
 {
     lock_acquire(&file->lock);
-    gboolean wanted = file->base != NULL && file->info.metadata == NULL && known->metadata != NULL &&
+    gboolean wanted = file->base != NULL && file->info.metadata == NULL &&
                       !object_file_needs_publication_locked(file) &&
                       g_strcmp0(file->info.etag, known->etag) == 0;
-    if (wanted) {
+    if (wanted && known->metadata != NULL) {
         object_info_clear(&file->info);
         object_info_copy(&file->info, known);
         file->info.size_bytes = object_version_get_size(file->base);
@@ -81,8 +81,10 @@ object_file_learn(ObjectFile *file, const ObjectInfo *known, const FileAttribute
         g_free(file->content_type);
         file->content_type = g_strdup(known->content_type != NULL ? known->content_type
                                                                   : attributes_guess_content_type(file->key));
+    }
+    if (wanted) {
         file->attributes = *attributes;
-        file->attributes.size_bytes = file->info.size_bytes;
+        file->attributes.size_bytes = object_version_get_size(file->base);
     }
     lock_release(&file->lock);
 }

@@ -46,7 +46,8 @@ void object_file_unref(ObjectFile *file);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ObjectFile, object_file_unref)
 
 /* What a HEAD told of the version that the file is CLEAN at, for one that was made without metadata (only
- * read until now). Nothing happens when it has metadata, is not CLEAN, or known->etag is another version. */
+ * read until now): the attributes, and with known->metadata (NULL: not told) all the rest. Nothing happens
+ * when it has metadata, is not CLEAN, or known->etag is another version. */
 void object_file_learn(ObjectFile *file, const ObjectInfo *known, const FileAttributes *attributes);
 
 /* What the journal found on disk, as it was committed. NULL when its data cannot be read. Takes record. */

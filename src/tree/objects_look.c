@@ -94,14 +94,17 @@ must_replace(Node *node, const EntryFacts *facts)
            !version_tag_equal(&node->facts.tag, &facts->tag) && !is_version_of_file(node, facts);
 }
 
+/* Attributes that were fetched ahead come without the rest. */
 static void
 learn_file(Node *node, const ObjectInfo *info)
 {
-    if (node->kind != NODE_FILE || node->file == NULL || info->metadata == NULL)
+    if (node->kind != NODE_FILE || node->file == NULL || !(node->facts.flags & FACT_EXACT))
         return;
     FileAttributes attributes;
     entry_facts_to_attributes(&node->facts, &attributes);
-    object_file_learn(node->file, info, &attributes);
+    g_autofree char *etag = version_tag_dup(&node->facts.tag);
+    const ObjectInfo bare = {.etag = etag};
+    object_file_learn(node->file, info != NULL && info->metadata != NULL ? info : &bare, &attributes);
 }
 
 static void
@@ -137,10 +140,9 @@ objects_apply_locked(Tree *tree, Node *parent, const char *name, const EntryFact
     } else {
         update_node_locked(tree, node, facts);
     }
-    if (info != NULL && info->key != NULL && info->metadata != NULL) {
+    if (info != NULL && info->key != NULL && info->metadata != NULL)
         detail_cache_put(&tree->details, node, info);
-        learn_file(node, info);
-    }
+    learn_file(node, info);
     return node;
 }
 

@@ -136,3 +136,21 @@ def test_a_container_made_elsewhere_is_seen(s3_case, ceph, bucket_of):
     assert other in os.listdir(store) and os.listdir(store / other) == []
     case.client.put_object(Bucket=other, Key="doc", Body=b"x")
     assert run("cat", store / other / "doc").stdout == "x"
+
+
+def test_an_open_file_has_the_attributes_that_were_fetched_ahead(s3_case, ceph):
+    """They come along with a listing, without the rest of the metadata, to a file that was opened for reading before."""
+    case = s3_case(ceph, {"freshness": LONG})
+    names = [f"name-{number:02}" for number in range(20)]
+    for name in names:
+        case.put(name, bytes(5000), Metadata={"mode": str(0o100640)})
+    case.settled()
+    os.listdir(case.path)
+    descriptor = os.open(case.path / names[-1], os.O_RDONLY)
+    try:
+        assert {os.stat(case.path / name).st_mode & 0o777 for name in names[:-1]} == {0o640}
+        wait_until(lambda: case.counts().get("HeadObject", 0) >= len(names), message="what is asked ahead")
+        assert os.stat(case.path / names[-1]).st_mode & 0o777 == 0o640
+        assert os.fstat(descriptor).st_mode & 0o777 == 0o640
+    finally:
+        os.close(descriptor)
