@@ -276,6 +276,8 @@ def test_a_failed_change_that_has_happened_is_seen(s3_case, ceph):
     asking = {"operation": "HeadObject", "reset": -1}
     with case.proxy.faults({"operation": "PutObject", "drop_reply": True}, asking):
         assert errno_of(lambda: os.mkdir(case.path / "new")) in lost
+    # A request that the deadline met may be carried out a moment after it.
+    wait_until(lambda: "new/" in case.keys(), message="the mark of the directory")
     assert (case.path / "new").is_dir()
     os.getxattr(case.path / "kept", "user.mime_type")
     with case.proxy.faults({"operation": "CopyObject", "drop_reply": True}, {"skip": 1, **asking}):
