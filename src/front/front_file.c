@@ -10,10 +10,10 @@
 #include <fcntl.h>
 
 static void
-set_open_flags(struct fuse_file_info *info, gboolean keep_cache)
+set_open_flags(Front *front, struct fuse_file_info *info, gboolean keep_cache)
 {
     info->keep_cache = keep_cache;
-    info->direct_io = (info->flags & O_DIRECT) != 0;
+    info->direct_io = front_handles_go_past_pages(front, info->flags);
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 15)
     info->parallel_direct_writes = 1;
 #endif
@@ -31,7 +31,7 @@ run_create(FrontJob *job)
         front_job_fail(job, "create", &error);
         return;
     }
-    set_open_flags(&job->info, FALSE);
+    set_open_flags(job->front, &job->info, FALSE);
     front_reply_create(front_job_take_request(job), &entry, handle, &job->info);
 }
 
@@ -48,7 +48,7 @@ front_file_create(fuse_req_t request, fuse_ino_t parent, const char *name, mode_
     FileHandle *handle;
     if (tree_create_ready(front->tree, node, name, info->flags, mode, context->uid, context->gid, &entry,
                           &handle) == TREE_ANSWERED) {
-        set_open_flags(info, FALSE);
+        set_open_flags(front, info, FALSE);
         front_reply_create(request, &entry, handle, info);
         return;
     }
@@ -78,7 +78,7 @@ run_open(FrontJob *job)
         front_job_fail(job, "open", &error);
         return;
     }
-    set_open_flags(&job->info, keep_cache);
+    set_open_flags(job->front, &job->info, keep_cache);
     front_reply_open(front_job_take_request(job), job->node, handle, &job->info);
 }
 
@@ -93,7 +93,7 @@ front_file_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *inf
     gboolean keep_cache = FALSE;
     gboolean ends_privileges = front_privileges_end_at_open(request, info->flags);
     if (!ends_privileges && tree_open_ready(front->tree, node, info->flags, &handle, &keep_cache)) {
-        set_open_flags(info, keep_cache);
+        set_open_flags(front, info, keep_cache);
         front_reply_open(request, node, handle, info);
         return;
     }
@@ -143,13 +143,24 @@ front_file_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
     front_job_dispatch(job);
 }
 
+/* O_SYNC, O_DSYNC and RWF_DSYNC: for what goes through its pages the kernel sends an fsync after the write.
+ */
+static gboolean
+must_sync(Front *front, const FileHandle *handle, const struct fuse_file_info *info)
+{
+    return (info->flags & O_DSYNC) != 0 && !info->writepage &&
+           front_handles_go_past_pages(front, handle->flags);
+}
+
 static void
 run_write(FrontJob *job)
 {
     g_autoptr(GError) error = NULL;
+    const FileHandleOperations *operations = job->handle->operations;
     if ((!job->flags || front_privileges_end(job, job->handle, &error)) &&
-        job->handle->operations->write(job->handle, job->call, job->offset, job->data, job->data_bytes,
-                                       &error))
+        operations->write(job->handle, job->call, job->offset, job->data, job->data_bytes, &error) &&
+        (!must_sync(job->front, job->handle, &job->info) ||
+         operations->sync(job->handle, job->call, (job->info.flags & O_SYNC) != O_SYNC, &error)))
         front_reply_written(front_job_take_request(job), job->data_bytes);
     else
         front_job_fail(job, "write", &error);
@@ -187,12 +198,13 @@ front_file_write(fuse_req_t request, fuse_ino_t inode, const char *data, size_t 
     Node *node = front_node_of(front, inode);
     FileHandle *handle = front_handle_of(info);
     guint64 at = place_of_write(info, offset);
-    gboolean ends_privileges = front_privileges_end_at_write(request, handle, info->writepage);
-    if (!ends_privileges && handle->operations->write_is_ready(handle, size)) {
+    gboolean ends_privileges = front_privileges_end_at_write(request, node, handle, info->writepage);
+    gboolean only_writes = !ends_privileges && !must_sync(front, handle, info);
+    if (only_writes && handle->operations->write_is_ready(handle, size)) {
         write_in_line(request, node, handle, data, size, at);
         return;
     }
-    if (!ends_privileges && front_job_enter_inline(front, node)) {
+    if (only_writes && front_job_enter_inline(front, node)) {
         write_in_line(request, node, handle, data, size, at);
         front_job_leave_inline(front);
         return;
@@ -200,6 +212,7 @@ front_file_write(fuse_req_t request, fuse_ino_t inode, const char *data, size_t 
     FrontJob *job = handle_job(request, inode, info, run_write);
     job->data = g_memdup2(data, size);
     job->data_bytes = size;
+    job->info = *info;
     job->offset = at;
     job->flags = ends_privileges;
     front_job_dispatch(job);

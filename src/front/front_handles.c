@@ -2,6 +2,14 @@
 
 #include "src/front/front_passthrough.h"
 
+#include <fcntl.h>
+
+gboolean
+front_handles_go_past_pages(const Front *front, int flags)
+{
+    return (flags & O_DIRECT) != 0 || (front->direct_writes && (flags & O_ACCMODE) == O_WRONLY);
+}
+
 void
 front_handles_init(Front *front)
 {

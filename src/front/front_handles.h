@@ -6,6 +6,10 @@
 #include "src/front/front_internal.h"
 
 void front_handles_init(Front *front);
+/* Whether reads and writes of a file that is opened with these flags do not touch the page cache: O_DIRECT,
+ * and what is only written, where the kernel then drops what the cache has of it. Pages of it would be one
+ * more copy of each byte, and the new version's readers do not get to see them. */
+gboolean front_handles_go_past_pages(const Front *front, int flags);
 /* node is referenced while the handle is open. front_passthrough_join() comes first. */
 void front_handles_add(Front *front, Node *node, FileHandle *handle);
 /* Closes the handle (tree_release). */

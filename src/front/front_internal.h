@@ -32,6 +32,7 @@ struct Front {
     guint64 errors;      /* atomic: failures logged at level error or warning */
     guint64 failed_by_code[ERROR_CODE_COUNT]; /* atomic */
     int readdirplus, large_read_ahead;        /* atomic: fast paths in force, for status */
+    gboolean direct_writes;                   /* the kernel drops old pages of what is written past them */
     gboolean takes_privileges;                /* set-user-id bits are ours to take off, not the kernel's: see
                                                  front_privileges.h */
 };

@@ -1,5 +1,6 @@
 #include "src/front/front_privileges.h"
 
+#include "src/front/front_handles.h"
 #include "src/front/front_notify.h"
 #include "src/front/front_passthrough.h"
 
@@ -40,12 +41,6 @@ front_privileges_end_at_open(fuse_req_t request, int flags)
     return (flags & O_TRUNC) != 0 && !is_root(request);
 }
 
-gboolean
-front_privileges_end_at_write(fuse_req_t request, const FileHandle *handle, gboolean writepage)
-{
-    return (handle->flags & O_DIRECT) != 0 && !writepage && !is_root(request);
-}
-
 /* Without the group's right to execute, the set-group-id bit means something else. */
 static mode_t
 bits_of(const struct stat *attributes)
@@ -54,6 +49,17 @@ bits_of(const struct stat *attributes)
     if (!S_ISREG(mode))
         return 0;
     return (mode & S_ISUID) | ((mode & S_IXGRP) != 0 ? mode & S_ISGID : 0);
+}
+
+gboolean
+front_privileges_end_at_write(fuse_req_t request, Node *node, FileHandle *handle, gboolean writepage)
+{
+    Front *front = front_of(request);
+    struct stat now;
+    gint64 ignored;
+    if (writepage || is_root(request) || !front_handles_go_past_pages(front, handle->flags))
+        return FALSE;
+    return !tree_stat_ready(front->tree, node, handle, &now, &ignored) || bits_of(&now) != 0;
 }
 
 gboolean

@@ -14,15 +14,18 @@
 #include <signal.h>
 #include <unistd.h>
 
-/* Threads that read /dev/fuse. They start on demand; local calls that run in line are far fewer. */
+/* Threads that read /dev/fuse. They start on demand; local calls that run in line are far fewer. libfuse ends
+ * one as soon as more are idle, and making them anew in each burst costs more than keeping them. */
 #define READER_THREADS_MAX 32
-#define READER_THREADS_IDLE 4
+#define READER_THREADS_IDLE 16
 /* Reads ahead and direct I/O that the kernel may have in flight: its default of 12 caps read-ahead at 1.5
  * MiB. */
 #define BACKGROUND_MAX 128
 #define READ_AHEAD_KIB 1024
 /* Newer libfuse takes the kernel's limit, which the administrator may have raised without bound. */
 #define REQUEST_BYTES_MAX (1u << 20)
+/* Linux 6.6: a write past the page cache (FOPEN_DIRECT_IO) drops the pages that others have read. */
+#define DROPS_WRITTEN_PAGES 39
 
 /* One capability. libfuse 3.17 keeps them in a wider word, behind functions. */
 static void
@@ -74,6 +77,7 @@ front_init(void *data, struct fuse_conn_info *connection)
     /* The kernel cuts what was raised before this answer down to it. */
     connection->max_readahead = READ_AHEAD_KIB << 10;
     connection->time_gran = 1;
+    front->direct_writes = connection->proto_minor >= DROPS_WRITTEN_PAGES;
     front->readdirplus = is_wanted(connection, FUSE_CAP_READDIRPLUS);
     front_passthrough_negotiate(front, connection);
     front_privileges_negotiate(front, connection);

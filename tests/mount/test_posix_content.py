@@ -356,6 +356,41 @@ def test_sync(box):
     os.close(directory)
 
 
+@pytest.mark.parametrize("access", [os.O_WRONLY, os.O_RDWR, os.O_WRONLY | os.O_APPEND, os.O_WRONLY | os.O_DIRECT],
+                         ids=["wronly", "rdwr", "append", "direct"])
+@pytest.mark.parametrize("how", [os.O_SYNC, os.O_DSYNC, 0], ids=["sync", "dsync", "rwf_dsync"])
+def test_synchronous_writes(box, access, how):
+    """What a synchronous write has written is stored when it returns."""
+    buffer = mmap.mmap(-1, 4096)
+    descriptor = os.open(box.path / "file", access | how | os.O_CREAT, 0o644)
+    for number in range(3):
+        buffer[:] = bytes([65 + number]) * 4096
+        assert os.pwritev(descriptor, [buffer], 4096 * number, 0 if how else os.RWF_DSYNC) == 4096
+        if box.client():
+            assert box.get("file") == b"".join(bytes([65 + each]) * 4096 for each in range(number + 1))
+    os.close(descriptor)
+
+
+def test_who_has_a_file_mapped_sees_who_only_writes(box):
+    """A writer that goes past the page cache takes out of it what others have read."""
+    path = box.path / "file"
+    wanted = bytearray(random_bytes(3 * MIB))
+    path.write_bytes(wanted)
+    reader, writer = os.open(path, os.O_RDONLY), os.open(path, os.O_WRONLY)
+    with mmap.mmap(reader, 0, prot=mmap.PROT_READ) as mapped:
+        assert mapped[:] == os.pread(reader, 3 * MIB, 0) == wanted
+        for turn, (offset, length) in enumerate(((0, 4096), (10, 5), (MIB - 100, 300), (2 * MIB, MIB), (4095, 2))):
+            wanted[offset:offset + length] = data = random_bytes(length, turn)
+            write_at(writer, data, offset)
+            assert os.pread(reader, 3 * MIB, 0) == wanted
+            assert mapped[:] == wanted
+        write_at(writer, b"longer", 3 * MIB)
+        assert os.pread(reader, 100, 3 * MIB - 1) == wanted[-1:] + b"longer"
+    os.close(reader)
+    os.close(writer)
+    assert path.read_bytes() == wanted + b"longer"
+
+
 def test_copy_range(box):
     data = random_bytes(600000)
     (box.path / "from").write_bytes(data)
