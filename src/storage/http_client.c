@@ -168,8 +168,6 @@ set_transport(CURL *easy, HttpClient *client)
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 30L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 10L);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, HTTP_CLIENT_BUFFER_BYTES);
-    curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, HTTP_CLIENT_BUFFER_BYTES);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(client->connect_timeout_us / 1000));
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     /* Otherwise a cancelled request would wait for a name look-up that hangs. */

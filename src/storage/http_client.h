@@ -10,9 +10,6 @@
 
 #include <glib.h>
 
-/* Large enough that a fast link needs few system calls, small enough for hundreds of connections. */
-#define HTTP_CLIENT_BUFFER_BYTES (256L << 10)
-
 typedef struct {
     void *easy, *multi; /* CURL and CURLM: only .c files see libcurl */
     char *origin;       /* "https://host:port" it last spoke to */

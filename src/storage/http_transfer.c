@@ -8,6 +8,11 @@
 #define MAXIMUM_HEADER_BYTES (16u << 10)
 #define MAXIMUM_ERROR_BODY_BYTES (64u << 10)
 #define DEFAULT_BODY_BYTES (1u << 20)
+/* libcurl's own buffers, which it takes and gives back with each transfer. LARGE: few system calls on a fast
+ * link, and small enough for hundreds of connections. SMALL: for what fits, because the allocator hands out
+ * and merges large pieces slowly. */
+#define LARGE_BUFFER_BYTES (256L << 10)
+#define SMALL_BUFFER_BYTES (16L << 10)
 
 static int
 get_status(HttpTransfer *transfer)
@@ -240,6 +245,20 @@ set_method(HttpTransfer *transfer)
     curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
 }
 
+/* Of a reply without a length that is known before it may be large. */
+static void
+set_buffers(HttpTransfer *transfer)
+{
+    const HttpRequest *request = transfer->request;
+    gboolean gets = strcmp(request->method, "GET") == 0;
+    gboolean receives_little = request->buffer ? request->buffer_bytes < SMALL_BUFFER_BYTES : !gets;
+    gboolean sends_little = !request->body || request->body->size_bytes < SMALL_BUFFER_BYTES;
+    curl_easy_setopt(transfer->easy, CURLOPT_BUFFERSIZE,
+                     receives_little ? SMALL_BUFFER_BYTES : LARGE_BUFFER_BYTES);
+    curl_easy_setopt(transfer->easy, CURLOPT_UPLOAD_BUFFERSIZE,
+                     sends_little ? SMALL_BUFFER_BYTES : LARGE_BUFFER_BYTES);
+}
+
 static void
 set_callbacks(HttpTransfer *transfer)
 {
@@ -267,6 +286,7 @@ http_transfer_begin(HttpTransfer *transfer, const HttpRequest *request, void *ea
     curl_easy_setopt(easy, CURLOPT_URL, request->url);
     set_method(transfer);
     set_headers(transfer);
+    set_buffers(transfer);
     set_callbacks(transfer);
     return TRUE;
 }

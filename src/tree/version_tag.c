@@ -94,12 +94,17 @@ version_tag_dup(const VersionTag *tag)
         return NULL;
     if (tag->form == FORM_TEXT)
         return g_strdup(get_text(tag));
-    GString *text = g_string_sized_new(2 * sizeof tag->bytes);
-    for (gsize i = 0; i < sizeof tag->bytes; i++)
-        g_string_append_printf(text, "%02x", tag->bytes[i]);
+    static const char digits[] = "0123456789abcdef";
+    const gsize length = 2 * sizeof tag->bytes;
+    char *text = g_malloc(length + sizeof "-65535");
+    for (gsize i = 0; i < sizeof tag->bytes; i++) {
+        text[2 * i] = digits[tag->bytes[i] >> 4];
+        text[2 * i + 1] = digits[tag->bytes[i] & 15];
+    }
+    text[length] = '\0';
     if (tag->parts > 0)
-        g_string_append_printf(text, "-%u", tag->parts);
-    return g_string_free(text, FALSE);
+        g_snprintf(text + length, sizeof "-65535", "-%u", tag->parts);
+    return text;
 }
 
 gboolean
