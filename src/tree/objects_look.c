@@ -10,7 +10,7 @@
 /* How often a change made here during a request makes us ask again. */
 #define MAXIMUM_ATTEMPTS 4u
 
-/* Single looks in a directory of unknown size before a listing is tried. */
+/* Single looks in a directory of more than a page before more pages are tried. */
 #define LOOKS_BEFORE_LISTING 3u
 
 /* Absences remembered for each directory. */
@@ -212,14 +212,13 @@ absent_locked(Tree *tree, Node *parent, const char *name, Node *node, gboolean m
     return TREE_ABSENT;
 }
 
-/* A listing of many pages has saved a look. */
+/* A listing has saved a look: it is in use, and one of many pages has earned its requests. */
 static void
 count_saved_look_locked(FolderState *folder, gint64 now_us)
 {
-    if (folder->fits_page)
-        return;
     folder->last_look_us = MAX(folder->last_look_us, now_us);
-    folder->looks = MIN(folder->looks + 1, 2 * folder->pages);
+    if (!folder->fits_page)
+        folder->looks = MIN(folder->looks + 1, 2 * folder->pages);
 }
 
 static TreeReady
@@ -273,9 +272,10 @@ objects_known_locked(Tree *tree, Node *parent, const char *name, LookDepth depth
     return ask_listing_locked(tree, parent, name, depth, may_change, now_us, out_node, out_absent_valid_us);
 }
 
-/* How many pages to list instead of one look, 0 none. A directory of one page is listed when a second name
- * needs a look within the freshness window; one of unknown size after a few. A larger one is listed once that
- * costs no more requests than the looks that went before, so that never more than twice the fewest are made.
+/* How many pages to list instead of one look, 0 none. A directory of one page, or of unknown size, is listed
+ * when a second name needs a look within the freshness window, or had one answered by a listing. A larger one
+ * is listed once that costs no more requests than the looks that went before, so that never more than twice
+ * the fewest are made.
  */
 static guint
 choose_pages_locked(Node *parent, const EntryFacts *listed, gint64 now_us)
@@ -288,14 +288,13 @@ choose_pages_locked(Node *parent, const EntryFacts *listed, gint64 now_us)
     if (listed != NULL && listed->known_at_us + freshness_us > now_us)
         return 0;
     folder->looks = again ? folder->looks + 1 : 0;
-    if (folder->listed && folder->fits_page)
+    if (!folder->listed || folder->fits_page)
         return again ? 1 : 0;
-    guint needed = folder->listed ? MAX(folder->pages, LOOKS_BEFORE_LISTING) : LOOKS_BEFORE_LISTING;
-    if (folder->looks < needed)
-        return 0;
     guint spent = folder->looks;
+    if (spent < MAX(folder->pages, LOOKS_BEFORE_LISTING))
+        return 0;
     folder->looks = 0;
-    return folder->listed ? spent : 1;
+    return spent;
 }
 
 static ObjectsHint
