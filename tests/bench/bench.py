@@ -33,7 +33,7 @@ class Measurement:
 
     def __init__(self, tools, sizes, limit, endpoint, contestant, bucket, directory):
         self.tools, self.sizes, self.limit, self.endpoint = tools, sizes, limit, endpoint
-        self.contestant, self.bucket, self.directory = contestant, bucket, pathlib.Path(directory)
+        self.contestant, self.bucket, self.directory = contestant, bucket, directory
 
     # --- for actions
 
@@ -193,7 +193,15 @@ class Bench:
             found += [contestants.Rclone(work / f"rclone-{mode}", endpoint, mode) for mode in ("full", "writes") if mode == "full" or not cached]
         if "s3fs" in self.peers:
             found.append(contestants.S3fs(work / "s3fs", endpoint, cached))
-        return found
+        return found + self.limits_of(session, endpoint, work)
+
+    def limits_of(self, session, endpoint, work):
+        """What nobody can exceed: the server without a file system, or the disk below a cache. A foreign endpoint wants signatures."""
+        if session.limit == "disk":
+            return [contestants.DiskFile(work / "file", self.sizes.large)]
+        if session.limit == "server" and endpoint.takes_bare_requests:
+            return [contestants.BareClient(work / "bare", endpoint)]
+        return []
 
     def other(self, subject, work):
         """The binary of --against in the place of ours."""

@@ -13,7 +13,8 @@ WIDTH, COLUMNS, MARGIN = 1120, 2, 16
 BAR, GAP, HEAD, FOOT = 15, 3, 36, 14
 LABEL, FIGURE = 128, 92
 COLOURS = {"storagefs": "#0b6e4f", "storagefs, cache": "#0b6e4f", "local": "#0b6e4f", "local, no passthrough": "#0b6e4f",
-           "against": "#7fb69e", "rclone full": "#d08c3c", "rclone writes": "#e8bd85", "s3fs": "#6b7fa8", "s3fs, cache": "#6b7fa8"}
+           "against": "#7fb69e", "rclone full": "#d08c3c", "rclone writes": "#e8bd85", "s3fs": "#6b7fa8", "s3fs, cache": "#6b7fa8",
+           "bare client": "#c9c9c9", "file on disk": "#c9c9c9"}
 OTHER = "#8d8d8d"
 
 

@@ -176,6 +176,45 @@ class S3fs(Contestant):
         return ["s3fs", bucket, self.point, "-f", "-o", options]
 
 
+class Place(str):
+    """An address that names are added to as to a directory."""
+
+    def __truediv__(self, name):
+        return Place(f"{self}/{name}")
+
+
+class BareClient(Contestant):
+    """No file system at all: the same loops as plain requests to the server (workload_http.h). What bounds all the others."""
+
+    def __init__(self, work, endpoint):
+        super().__init__("bare client", work)
+        self.endpoint = endpoint
+
+    def mount(self, bucket):
+        return Place(f"{self.endpoint.url}/{bucket}")
+
+
+class DiskFile(Contestant):
+    """A file where the others keep their disk caches: what reading from it costs them at the least."""
+
+    def __init__(self, work, size):
+        super().__init__("file on disk", work)
+        self.size = size
+
+    def mount(self, bucket):
+        directory = self.work / bucket
+        shutil.rmtree(self.work, ignore_errors=True)
+        directory.mkdir(parents=True)
+        content = os.urandom(1 << 20)
+        with open(directory / "big", "wb") as file:
+            for _ in range(self.size >> 20):
+                file.write(content)
+        return directory
+
+    def unmount(self):
+        shutil.rmtree(self.work, ignore_errors=True)
+
+
 class Directory(Contestant):
     """The directory itself, for what a local storage costs."""
 

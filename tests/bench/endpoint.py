@@ -79,6 +79,7 @@ class OwnEndpoint(Counted):
     """A server that keeps all in memory."""
 
     name = "own server"
+    takes_bare_requests = True
     credentials = ("bench-key", "bench-secret")
 
     def ensure(self, bucket, name, count, size):
@@ -105,6 +106,8 @@ class OwnEndpoint(Counted):
 
 class ForeignEndpoint(Counted):
     """Any other service, in path style and signature version 4."""
+
+    takes_bare_requests = False
 
     def __init__(self, program, target, credentials, region):
         super().__init__(program, "-proxy", target)

@@ -7,6 +7,7 @@ import chart
 import rows
 
 MEMORY_LIMIT_MIB = 512  # the default of memory_limit
+LIMITS = ("bare client", "file on disk")  # no peers, but what nobody can exceed
 
 
 def parse_json(text):
@@ -62,9 +63,12 @@ def entry_of(row, session, sizes, runs):
     subject = next((label for label in session.subjects if label in cells), None)
     if subject is None:
         return {**entry, "skipped": "not measured"}
-    others = {label: cell for label, cell in cells.items() if label not in (subject, "against")}
+    others = {label: cell for label, cell in cells.items() if label not in (subject, "against", *LIMITS)}
     ratio, best = advantage(row, cells[subject], others)
     entry.update(subject=subject, results=cells, ratio=ratio, best=best, verdict=verdict(row, cells[subject], ratio))
+    limit = next((label for label in LIMITS if label in cells), None)
+    if limit:
+        entry["limit"], (entry["limit_ratio"], _) = limit, advantage(row, cells[subject], {limit: cells[limit]})
     if "against" in cells:
         entry["against_ratio"], _ = advantage(row, cells[subject], {"against": cells["against"]})
     return entry
@@ -92,7 +96,7 @@ def worst_memory(entries):
     most = {}
     for entry in entries:
         for label, cell in entry.get("results", {}).items():
-            if "requests" in cell and cell["rss_mib"] > most.get(label, {"value": 0})["value"]:
+            if "requests" in cell and label not in LIMITS and cell["rss_mib"] > most.get(label, {"value": 0})["value"]:
                 most[label] = {**cell, "value": cell["rss_mib"], "least": cell["rss_mib"], "most": cell["rss_mib"], "at": entry["name"]}
     if "storagefs" not in most:
         return
@@ -127,6 +131,7 @@ def costs(cell):
 def judgement(entry):
     words = [f"{entry['ratio']:.2f}x {entry['best']}"] if entry["ratio"] else []
     words += [f"{entry['against_ratio']:.2f}x against"] if entry.get("against_ratio") else []
+    words += [f"{entry['limit_ratio']:.2f}x {entry['limit']}"] if entry.get("limit_ratio") else []
     if entry["target"]:
         judged = entry["verdict"]
         state = "" if judged is None else ": met" if judged["met"] else f": missed, at {judged['factor']:.2f} of it"

@@ -68,7 +68,8 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Session:
-    """`against` are the labels that the first of `subjects` is compared with; empty: all peers."""
+    """`against` are the labels that the first of `subjects` is compared with; empty: all peers. `limit`: "server" where the
+    actions can be done by bare requests too, "disk" where a file beside the caches bounds them; measured to show how far off it is."""
 
     bucket: str
     rows: tuple
@@ -76,6 +77,7 @@ class Session:
     subjects: tuple = ("storagefs",)
     against: tuple = ()
     peers: bool = True
+    limit: str = ""
 
 
 # --- actions: c is a bench.Measurement
@@ -184,21 +186,23 @@ def rows_of_reading():
     yield Session(LARGE, (Row("read", "sequential read of {large}, one stream", "MB/s", read_file, times(1.6),
                               memory=memory("rss-read", "memory, one stream", 64)),
                           Row("reread", "the same {large} again, same mount", "MB/s", read_file, times(3))))
-    yield Session(LARGE, (Row("read4", "sequential read, four streams, {large} together", "MB/s", read_streams, times(1.6)),))
-    yield Session(LARGE, (Row("random", "random 4 KiB reads", "IOPS", read_random(1), times(4, most_bytes=20_000_000)),))
+    yield Session(LARGE, (Row("read4", "sequential read, four streams, {large} together", "MB/s", read_streams, times(1.6)),), limit="server")
+    yield Session(LARGE, (Row("random", "random 4 KiB reads", "IOPS", read_random(1), times(4, most_bytes=20_000_000)),),
+                  limit="server")
     yield Session(LARGE, (Row("fill-cache", "sequential read into the disk cache", "MB/s", read_file),
                           Row("disk-cache", "read from the disk cache", "MB/s", lambda c: (c.drop_caches(), read_file(c))[1],
-                              times(4))), subjects=("storagefs, cache",))
+                              times(4))), subjects=("storagefs, cache",), limit="disk")
     for threads, target in ((1, times(3)), (16, times(2))):
         yield Session(SMALL, (Row(f"small{threads}", f"read {{small}} small files, {threads} thread{'s'[:threads - 1]}", "files/s",
-                                  read_files(threads), target),))
+                                  read_files(threads), target),), limit="server")
 
 
 def rows_of_writing():
-    yield Session(OUT, (Row("write", "write {large} until it is on the server", "MB/s", write_file, times(2)),))
+    yield Session(OUT, (Row("write", "write {large} until it is on the server", "MB/s", write_file, times(2)),), limit="server")
     yield Session(OUT, (Row("create1", "create {small} x 4 KiB until on the server, 1 thread", "files/s", create_files(1),
-                            times(2.5, most_requests=1100)),))
-    yield Session(OUT, (Row("create16", "create {small} x 4 KiB until on the server, 16 threads", "files/s", create_files(16), times(4)),))
+                            times(2.5, most_requests=1100)),), limit="server")
+    yield Session(OUT, (Row("create16", "create {small} x 4 KiB until on the server, 16 threads", "files/s", create_files(16), times(4)),),
+                  limit="server")
     yield Session(LARGE, (Row("copy", "cp {large} inside the mount until it is on the server", "MB/s", copy_file, times(50)),
                           Row("rename", "rename of a {large} object", "ms", rename_file, bounded(10), "less")))
 
@@ -223,14 +227,14 @@ def rows_of_latency(latency):
         return Row(f"{name}@{latency}", title, unit, action, target if latency == 10 else None, better)
     for threads, target in ((1, bounded(90)), (16, bounded(1200))):
         yield Session(OUT, (row(f"create{threads}", f"create {{small_late}} x 4 KiB until on the server, {threads} thread{'s'[:threads - 1]}",
-                                "files/s", create_files(threads, True), target),), latency)
+                                "files/s", create_files(threads, True), target),), latency, limit="server")
     for threads, target in ((1, bounded(400)), (16, bounded(1500))):
         yield Session(SMALL, (row(f"small{threads}", f"read {{small_late}} small files, {threads} thread{'s'[:threads - 1]}", "files/s",
-                                  read_files(threads, True), target),), latency)
+                                  read_files(threads, True), target),), latency, limit="server")
     for threads, target in ((1, bounded(95, most_bytes=20_000_000)), (16, bounded(1400, most_bytes=20_000_000))):
         yield Session(LARGE, (row(f"random{threads}", f"random 4 KiB reads, {threads} thread{'s'[:threads - 1]}", "IOPS",
-                                  read_random(threads), target),), latency)
-    yield Session(LARGE, (row("read", "sequential read of {large}, one stream", "MB/s", read_file, times(1.6)),), latency)
+                                  read_random(threads), target),), latency, limit="server")
+    yield Session(LARGE, (row("read", "sequential read of {large}, one stream", "MB/s", read_file, times(1.6)),), latency, limit="server")
     yield Session(TEN, (row("ls-f", "ls -f of {ten} names", "s", list_names("ten", "-f"), bounded(0.2), "less"),), latency)
     yield Session(TEN, (row("ls-l", "ls -l of {ten} names", "s", list_names("ten", "-ln"), bounded(0.3), "less"),), latency)
 

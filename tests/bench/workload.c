@@ -7,13 +7,19 @@
  *   workload small SIZE COUNT THREADS DIR    the same files: open, read to the end, close
  *   workload touch BYTES                     takes so much memory, writes to it and gives it back
  *
+ * A FILE or DIR that begins with http:// is an object or a bucket of the benchmark's own server, and the same
+ * is done with bare requests: what a file system over that server could reach at the most.
+ *
  * Prints {"seconds": S, "done": N, "bytes": B}, N counting files or reads. Exit code 1, and no output, if any
  * call failed or any file had another size than was said. Sizes are in bytes.
  */
+#include "workload_http.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -191,6 +197,80 @@ read_small(int thread)
     free(buffer);
 }
 
+/* The same on the server itself. */
+
+static void
+get_stream(int thread)
+{
+    const char *place = job.files[thread];
+    char *buffer = new_buffer(job.size);
+    HttpConnection *connection = workload_http_connect(place);
+    bytes += workload_http_get(connection, place, 0, 0, buffer, job.size);
+    done++;
+    workload_http_close(connection);
+    free(buffer);
+}
+
+static void
+get_random(int thread)
+{
+    char *buffer = new_buffer(job.size);
+    HttpConnection *connection = workload_http_connect(job.place);
+    uint64_t state = 0x9e3779b97f4a7c15U * (uint64_t)(thread + 1);
+    uint64_t blocks = (uint64_t)workload_http_size(connection, job.place) / job.size;
+    while (next_item++ < job.count) {
+        state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+        bytes += workload_http_get(connection, job.place, (long)(state % blocks * job.size), (long)job.size,
+                                   buffer, job.size);
+        done++;
+    }
+    workload_http_close(connection);
+    free(buffer);
+}
+
+static void
+put_stream(int thread)
+{
+    char *buffer = new_buffer(job.size);
+    HttpConnection *connection = workload_http_connect(job.place);
+    workload_http_put(connection, job.place, buffer, job.size, job.count);
+    bytes += job.count;
+    done++;
+    workload_http_close(connection);
+    free(buffer);
+}
+
+static void
+exchange_small(bool puts)
+{
+    char place[4096], *buffer = new_buffer(job.size);
+    HttpConnection *connection = workload_http_connect(job.place);
+    long item;
+    while ((item = next_item++) < job.count) {
+        snprintf(place, sizeof place, "%s/f%06ld", job.place, item);
+        if (puts)
+            workload_http_put(connection, place, buffer, job.size, (long)job.size);
+        else
+            workload_http_get(connection, place, 0, 0, buffer, job.size);
+        bytes += (long)job.size;
+        done++;
+    }
+    workload_http_close(connection);
+    free(buffer);
+}
+
+static void
+put_small(int thread)
+{
+    exchange_small(true);
+}
+
+static void
+get_small(int thread)
+{
+    exchange_small(false);
+}
+
 static void
 touch_memory(int thread)
 {
@@ -227,32 +307,44 @@ usage(void)
     return 2;
 }
 
-static int
+static const struct {
+    const char *name;
+    void (*on_files)(int thread), (*on_server)(int thread);
+} works[] = {{"read", read_stream, get_stream},   {"random", read_random, get_random},
+             {"write", write_stream, put_stream}, {"create", create_small, put_small},
+             {"small", read_small, get_small},    {"touch", touch_memory, NULL}};
+
+/* Where the words of each begin: BLOCK FILE... | BLOCK BYTES FILE | BYTES | SIZE COUNT THREADS PLACE. */
+static bool
+parse_words(const char *name, int count, char **words)
+{
+    job = (Job){.size = strtoul(words[2], NULL, 10), .thread_count = 1, .place = name};
+    if (strcmp(name, "touch") == 0)
+        return count == 3;
+    if (strcmp(name, "read") == 0) {
+        job.files = words + 3;
+        job.thread_count = count - 3;
+        job.place = words[3];
+        return count > 3;
+    }
+    if (count < 5)
+        return false;
+    job.count = strtol(words[3], NULL, 10);
+    job.place = words[count - 1];
+    if (strcmp(name, "write") == 0)
+        return count == 5;
+    job.thread_count = (int)strtol(words[4], NULL, 10);
+    return count == 6;
+}
+
+static bool
 parse(int count, char **words)
 {
-    const char *name = count > 2 ? words[1] : "";
-    job = (Job){.size = count > 2 ? strtoul(words[2], NULL, 10) : 0, .thread_count = 1};
-    if (strcmp(name, "read") == 0 && count > 3) {
-        job.work = read_stream;
-        job.files = words + 3;
-        job.place = words[3];
-        job.thread_count = count - 3;
-    } else if (strcmp(name, "write") == 0 && count == 5) {
-        job.work = write_stream;
-        job.count = strtol(words[3], NULL, 10);
-        job.place = words[4];
-    } else if (strcmp(name, "touch") == 0 && count == 3) {
-        job.work = touch_memory;
-        job.place = name;
-    } else if (count == 6) {
-        job.work = strcmp(name, "random") == 0   ? read_random
-                   : strcmp(name, "create") == 0 ? create_small
-                   : strcmp(name, "small") == 0  ? read_small
-                                                 : NULL;
-        job.count = strtol(words[3], NULL, 10);
-        job.thread_count = (int)strtol(words[4], NULL, 10);
-        job.place = words[5];
-    }
+    if (count < 3 || !parse_words(words[1], count, words))
+        return false;
+    for (size_t i = 0; i < sizeof works / sizeof works[0]; i++)
+        if (strcmp(works[i].name, words[1]) == 0)
+            job.work = workload_http_is_place(job.place) ? works[i].on_server : works[i].on_files;
     return job.work && job.size > 0 && job.thread_count >= 1 && job.thread_count <= MAX_THREADS;
 }
 

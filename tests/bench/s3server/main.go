@@ -20,6 +20,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -58,10 +59,18 @@ func (f front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	control.count(kindOf(r))
-	if delay := control.delay(); delay > 0 {
-		time.Sleep(delay)
-	}
+	pause(control.delay())
 	f.next.ServeHTTP(w, r)
+}
+
+// pause is exact to some tens of microseconds: time.Sleep wakes at the next whole millisecond when nothing else
+// happens, which made 11 ms of 10.
+func pause(delay time.Duration) {
+	until := time.Now().Add(delay)
+	for left := delay; left > 0; left = time.Until(until) {
+		wait := syscall.NsecToTimespec(left.Nanoseconds())
+		syscall.Nanosleep(&wait, nil)
+	}
 }
 
 // kindOf names the S3 operation of a request.
