@@ -251,6 +251,7 @@ add_header(JsonBuilder *json, Front *front)
     add_boolean(json, "readdirplus", front->readdirplus);
     add_boolean(json, "keep_cache", TRUE);
     add_boolean(json, "large_read_ahead", g_atomic_int_get(&front->large_read_ahead));
+    add_boolean(json, "direct_writes", front->direct_writes);
     add_passthrough(json, front->passthrough);
     json_builder_end_object(json);
 }
