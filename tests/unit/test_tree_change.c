@@ -346,7 +346,7 @@ test_symlink_replaces_nothing(TreeFixture *fixture, gconstpointer keys)
     }
     tree_fixture_close_file(fixture, node, handle);
     tree_fixture_assert_stored(fixture, "new", "");
-    tree_fixture_assert_list(fixture, fixture->container, "folder new");
+    tree_fixture_assert_list(fixture, fixture->container, "new folder");
 }
 
 static void
