@@ -48,6 +48,7 @@ typedef struct {
     guint8 reads_seen;     /* files opened for reading, lately */
     guint8 looks_unread;   /* looks since the last of them */
     guint8 ahead_depth;    /* LookDepth of what is asked for ahead, see objects_ahead.c */
+    guint32 details;       /* names here that detail_cache.h has something of */
     ReadOrder *order;      /* NULL: no file was opened for reading */
     gint64 last_look_us;   /* when a name here last needed a fresh look */
     GHashTable *absent;    /* name → gint64 *: when it was found not to be there; NULL none */

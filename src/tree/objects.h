@@ -1,8 +1,8 @@
 /* Containers and folders of object services, and what lies in them: what is known and how to ask, listings,
  * open objects, changes. Reading order: objects_look.c, objects_ask.c, objects_fetch.c, objects_pages.c,
- * objects_ahead.c, objects_entry.c, objects_attributes.c, objects_open.c, objects_order.c, objects_change.c,
- * objects_linger.c, objects_doubt.c, objects_folder.c, objects_rename*.c, objects_move.c, objects_journal.c,
- * objects_xattr.c; objects.c is the table.
+ * objects_details.c, objects_ahead.c, objects_entry.c, objects_attributes.c, objects_open.c, objects_order.c,
+ * objects_change.c, objects_linger.c, objects_doubt.c, objects_folder.c, objects_rename*.c, objects_move.c,
+ * objects_journal.c, objects_xattr.c; objects.c is the table.
  */
 #pragma once
 
@@ -14,7 +14,7 @@ extern const TreeOperations objects_operations;
 typedef enum {
     LOOK_KIND,       /* what it is: enough for a look-up and for opening to read */
     LOOK_ATTRIBUTES, /* all that stat shows */
-    LOOK_DETAILS     /* the whole ObjectInfo, in tree->details or the open file */
+    LOOK_DETAILS /* the whole ObjectInfo, in tree->details or the open file: objects_get_details_locked() */
 } LookDepth;
 
 /* objects_look.c. From what is known alone, at time now_us. ANSWERED: *out_node is attached (hold it or use
@@ -83,6 +83,15 @@ void objects_prefetch_page(Tree *tree, Node *node, Listing *listing);
 Listing *objects_get_fresh_listing(Node *directory, gint64 now_us);
 /* The directory was made here: it is empty. */
 void objects_know_empty_locked(Node *directory);
+
+/* objects_details.c. A copy of the Node's details, which its open file knows, too, from then on; FALSE when
+ * there are none. */
+gboolean objects_get_details_locked(Tree *tree, Node *node, ObjectInfo *out) REQUIRES(tree->lock);
+/* What is kept of a name that may have no Node, if these are its facts; borrowed, NULL: nothing. */
+const ObjectInfo *objects_get_kept_locked(Tree *tree, Node *directory, const char *name,
+                                          const EntryFacts *facts) REQUIRES(tree->lock);
+/* objects_look_node() to LOOK_DETAILS, and a copy of them; *out stays empty for a folder without a marker. */
+gboolean objects_fetch_details(Tree *tree, Call *call, Node *node, ObjectInfo *out, GError **error);
 
 /* objects_ahead.c. A listed name's metadata is asked for: when names are asked for in listing order, the next
  * ones are fetched ahead. */
@@ -205,8 +214,6 @@ gboolean objects_store_metadata(Tree *tree, Call *call, Node *node, const FileAt
                                 GError **error);
 /* How often they are set once more. */
 #define OBJECTS_METADATA_ATTEMPTS 4u
-/* A copy of the Node's details; FALSE when there are none. */
-gboolean objects_get_details_locked(Tree *tree, Node *node, ObjectInfo *out) REQUIRES(tree->lock);
 
 /* objects_rename.c, objects_move.c */
 gboolean objects_rename(Tree *tree, Call *call, Node *parent, const char *name, Node *new_parent,

@@ -124,6 +124,17 @@ doubt_node(Tree *tree, Node *node, const GError *failure)
     tree_core_flush(tree);
 }
 
+/* RGW does not say which version a copy has made: whoever wants to know has to ask. */
+static void
+keep_stored_locked(Tree *tree, Node *node, const ObjectInfo *known, const ObjectInfo *stored)
+    REQUIRES(tree->lock)
+{
+    if (known->version == NULL || stored->version != NULL)
+        detail_cache_put(&tree->details, node->parent, node->name, stored);
+    else
+        detail_cache_drop(&tree->details, node->parent, node->name);
+}
+
 gboolean
 objects_store_metadata(Tree *tree, Call *call, Node *node, const FileAttributes *attributes,
                        const char *content_type, Metadata *others, gboolean *out_overtaken, GError **error)
@@ -155,13 +166,10 @@ objects_store_metadata(Tree *tree, Call *call, Node *node, const FileAttributes 
     node->facts.flags |= FACT_EXACT | (node->kind == NODE_FOLDER ? FACT_MARKER | FACT_MARKER_ASKED : 0);
     node->facts.known_at_us = tree_core_now();
     version_tag_set(&node->facts.tag, stored.etag);
-    /* RGW does not say which version a copy has made: whoever wants to know has to ask. */
-    if (known.version == NULL || stored.version != NULL)
-        detail_cache_put(&tree->details, node, &stored);
-    else
-        detail_cache_drop(&tree->details, node);
-    if (!(node->flags & NODE_DETACHED))
+    if (!(node->flags & NODE_DETACHED)) {
+        keep_stored_locked(tree, node, &known, &stored);
         objects_appeared_locked(tree, node);
+    }
     lock_release(&tree->lock);
     return TRUE;
 }
@@ -173,13 +181,12 @@ set_closed(Tree *tree, Call *call, Node *node, unsigned valid, const struct stat
     *out_overtaken = FALSE;
     if (valid & FILE_SET_SIZE && !truncate_closed(tree, call, node, (guint64)attributes->st_size, error))
         return FALSE;
-    if (!objects_look_node(tree, call, node, LOOK_DETAILS, error))
-        return FALSE;
     FileAttributes wanted;
     g_auto(ObjectInfo) known = {0};
+    if (!objects_fetch_details(tree, call, node, &known, error))
+        return FALSE;
     lock_acquire(&tree->lock);
     entry_facts_to_attributes(&node->facts, &wanted);
-    objects_get_details_locked(tree, node, &known);
     lock_release(&tree->lock);
     if (merge(&wanted, valid, attributes, times) == 0)
         return TRUE;

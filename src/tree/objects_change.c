@@ -448,7 +448,7 @@ objects_make_symlink(Tree *tree, Call *call, Node *parent, const char *name, con
     version_tag_set(&facts.tag, stored.etag);
     lock_acquire(&tree->lock);
     Node *node = objects_apply_locked(tree, parent, name, &facts, &stored);
-    detail_cache_set_target(&tree->details, node, target);
+    detail_cache_set_target(&tree->details, parent, name, &node->facts.tag, target);
     objects_appeared_locked(tree, node);
     tree_core_confirm_locked(parent, facts.known_at_us);
     tree_core_fill_entry_locked(tree, node, out);
@@ -460,7 +460,8 @@ static char *
 get_known_target(Tree *tree, Node *node, NodePlace *place, ObjectInfo *info)
 {
     lock_acquire(&tree->lock);
-    char *target = g_strdup(detail_cache_get_target(&tree->details, node));
+    char *target =
+        g_strdup(detail_cache_get_target(&tree->details, node->parent, node->name, &node->facts.tag));
     if (target == NULL && objects_get_details_locked(tree, node, info))
         target = g_strdup(attributes_get_symlink_target(info));
     if (target == NULL && !node_place_init(place, node->parent, node->name, NULL))
@@ -495,7 +496,7 @@ objects_read_symlink(Tree *tree, Call *call, Node *node, char **out_target, GErr
         target = read_target(call, &place, info.etag, error);
         lock_acquire(&tree->lock);
         if (target != NULL)
-            detail_cache_set_target(&tree->details, node, target);
+            detail_cache_set_target(&tree->details, node->parent, node->name, &node->facts.tag, target);
         lock_release(&tree->lock);
     }
     if (target == NULL)

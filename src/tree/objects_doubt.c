@@ -7,9 +7,10 @@ doubt_node_locked(Tree *tree, Node *node) REQUIRES(tree->lock)
 {
     node->facts.known_at_us = 0;
     node->facts.flags &= (guint8) ~(FACT_EXACT | FACT_MARKER | FACT_MARKER_ASKED);
-    detail_cache_drop(&tree->details, node);
-    if (node_is_directory(node))
-        listing_chain_doubt(node->folder->listings);
+    if (!node_is_directory(node))
+        return;
+    listing_chain_doubt(node->folder->listings);
+    detail_cache_drop_all(&tree->details, node);
 }
 
 void
@@ -22,6 +23,7 @@ objects_doubt_locked(Tree *tree, Node *parent, const char *name, Node *node)
     listing_chain_expire(folder->listings);
     listing_doubt_name(folder->listings, name);
     g_clear_pointer(&folder->absent, g_hash_table_unref);
+    detail_cache_drop(&tree->details, parent, name);
     tree_core_announce_entry_locked(tree, parent, name);
     if (node == NULL)
         node = tree_core_find_locked(tree, parent, name);

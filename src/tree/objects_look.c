@@ -32,22 +32,6 @@ objects_fail_absent(Tree *tree, Node *parent, const char *name, GError **error)
     return FALSE;
 }
 
-gboolean
-objects_get_details_locked(Tree *tree, Node *node, ObjectInfo *out)
-{
-    if (node->kind == NODE_FILE && node->file != NULL) {
-        object_file_get_info(node->file, out);
-        if (out->metadata != NULL)
-            return TRUE;
-        object_info_clear(out);
-    }
-    const ObjectInfo *info = detail_cache_get(&tree->details, node);
-    if (info == NULL || info->metadata == NULL)
-        return FALSE;
-    object_info_copy(out, info);
-    return TRUE;
-}
-
 static gboolean
 facts_are_deep(Node *parent, const EntryFacts *facts, LookDepth depth)
 {
@@ -115,7 +99,6 @@ update_node_locked(Tree *tree, Node *node, const EntryFacts *facts) REQUIRES(tre
     if (!changed || node_is_directory(node))
         return;
     tree_core_note_version_locked(node);
-    detail_cache_drop(&tree->details, node);
     tree_core_announce_content_locked(tree, node);
 }
 
@@ -141,7 +124,7 @@ objects_apply_locked(Tree *tree, Node *parent, const char *name, const EntryFact
         update_node_locked(tree, node, facts);
     }
     if (info != NULL && info->key != NULL && info->metadata != NULL)
-        detail_cache_put(&tree->details, node, info);
+        detail_cache_put(&tree->details, parent, name, info);
     learn_file(node, info);
     return node;
 }
@@ -152,6 +135,7 @@ objects_vanished_locked(Tree *tree, Node *parent, const char *name)
     parent->folder->changes++;
     parent->facts.mtime_ns = g_get_real_time() * 1000;
     listing_note_absent(parent->folder->listings, name);
+    detail_cache_drop(&tree->details, parent, name);
     Node *node = tree_core_find_locked(tree, parent, name);
     if (node != NULL)
         tree_core_detach_locked(tree, node, NODE_UNLINKED);
@@ -235,6 +219,7 @@ ask_listing_locked(Tree *tree, Node *parent, const char *name, LookDepth depth, 
     if (answer == LISTING_ABSENT && listing->started_us + freshness_us > now_us) {
         count_saved_look_locked(parent->folder, now_us);
         *out_absent_valid_us = MAX(listing->started_us + freshness_us - tree_core_now(), 0);
+        detail_cache_drop(&tree->details, parent, name);
         return absent_locked(tree, parent, name, node, may_change);
     }
     if (answer != LISTING_PRESENT || facts->known_at_us + freshness_us <= now_us)
@@ -388,6 +373,7 @@ take_fetched_locked(Tree *tree, Node *parent, const char *name, const ObjectsFet
     if (!fetched->present) {
         if (node != NULL && !tree_core_is_dirty(node))
             absent_locked(tree, parent, name, node, TRUE);
+        detail_cache_drop(&tree->details, parent, name);
         remember_absent_locked(parent->folder, name);
         return NULL;
     }

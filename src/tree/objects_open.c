@@ -22,10 +22,12 @@ take_stored_locked(Tree *tree, Node *node, ObjectFile *file, const ObjectInfo *s
     node->facts.flags |= FACT_EXACT;
     node->facts.known_at_us = tree_core_now();
     version_tag_set(&node->facts.tag, stored->etag);
-    if (info.metadata != NULL)
-        detail_cache_put(&tree->details, node, &info);
     if (node->flags & NODE_DETACHED)
         return;
+    if (info.metadata != NULL)
+        detail_cache_put(&tree->details, node->parent, node->name, &info);
+    else
+        detail_cache_drop(&tree->details, node->parent, node->name);
     objects_appeared_locked(tree, node);
     tree_core_confirm_locked(node->parent, node->facts.known_at_us);
 }

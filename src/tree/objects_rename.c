@@ -184,7 +184,8 @@ take_moved_locked(Tree *tree, ObjectsRename *rename, const ObjectInfo *stored) R
     g_free(details.etag);
     details.key = g_strdup(rename->to.key);
     details.etag = g_strdup(stored->etag);
-    detail_cache_put(&tree->details, node, &details);
+    if (!(node->flags & NODE_DETACHED))
+        detail_cache_put(&tree->details, node->parent, node->name, &details);
 }
 
 /* The tree's side: the target's Node goes, ours takes its place. */

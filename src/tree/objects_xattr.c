@@ -47,11 +47,10 @@ fetch_details(Tree *tree, Call *call, Node *node, ObjectInfo *out, GError **erro
     lock_release(&tree->lock);
     if (known)
         return TRUE;
-    if (!objects_look_node(tree, call, node, LOOK_DETAILS, error))
+    object_info_clear(out);
+    if (!objects_fetch_details(tree, call, node, out, error))
         return FALSE;
     lock_acquire(&tree->lock);
-    object_info_clear(out);
-    objects_get_details_locked(tree, node, out);
     take_pending_locked(node, out);
     lock_release(&tree->lock);
     return TRUE;

@@ -110,7 +110,8 @@ free_node_locked(Tree *tree, Node *node)
 {
     node_table_remove(table_of(tree, node), node);
     g_hash_table_remove(tree->odd_inodes, &node->inode);
-    detail_cache_drop(&tree->details, node);
+    if (node_is_directory(node))
+        detail_cache_drop_all(&tree->details, node);
     if (node->kind == NODE_STORAGE && node->folder->storage != NULL)
         g_ptr_array_add(tree->garbage, g_steal_pointer(&node->folder->storage));
     node_free(node);
@@ -131,6 +132,8 @@ void
 tree_core_detach_locked(Tree *tree, Node *node, guint32 flags)
 {
     node_table_remove(table_of(tree, node), node);
+    if (!(node->flags & NODE_DETACHED))
+        detail_cache_drop(&tree->details, node->parent, node->name);
     node->flags |= (guint16)(NODE_DETACHED | flags);
     node_table_insert(&tree->detached, node);
     tree_core_collect_locked(tree, node);
@@ -141,6 +144,7 @@ tree_core_move_locked(Tree *tree, Node *node, Node *parent, const char *name)
 {
     Node *old_parent = node->parent;
     node_table_remove(&tree->table, node);
+    detail_cache_move(&tree->details, old_parent, node->name, parent, name);
     parent->refs++;
     node_move(node, parent, name);
     node_table_insert(&tree->table, node);

@@ -26,9 +26,9 @@ forget_known_locked(Tree *tree, Node *node) REQUIRES(tree->lock)
     if (node_is_directory(node)) {
         listing_chain_doubt(node->folder->listings);
         g_clear_pointer(&node->folder->absent, g_hash_table_unref);
-    } else {
-        detail_cache_drop(&tree->details, node);
+        detail_cache_drop_all(&tree->details, node);
     }
+    detail_cache_drop(&tree->details, node->parent, node->name);
     listing_doubt_name(node->parent->folder->listings, node->name);
     tree_core_announce_entry_locked(tree, node->parent, node->name);
 }
