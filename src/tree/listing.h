@@ -38,7 +38,7 @@ struct Listing {
     EntryFacts marker;   /* the directory's own marker object, when a page had it (flags & FACT_MARKER) */
     GHashTable *changes; /* name → ListChange */
     GPtrArray *added;    /* keys of changes, in order of their making */
-    guint last_stat, stat_run, ahead_until; /* stat_ahead.c's */
+    guint last_stat, stat_run, ahead_until; /* objects_ahead.c's */
 };
 
 /* What is fetched for readers alone goes with the last of them. end: TRUE when more was being fetched ahead.

@@ -94,11 +94,17 @@ const ObjectInfo *objects_get_kept_locked(Tree *tree, Node *directory, const cha
 gboolean objects_fetch_details(Tree *tree, Call *call, Node *node, ObjectInfo *out, GError **error);
 
 /* objects_ahead.c. A listed name's metadata is asked for: when names are asked for in listing order, the next
- * ones are fetched ahead. */
+ * ones are fetched ahead. In attributes = listing that is so for LOOK_DETAILS only. */
 void objects_ahead_note_locked(Tree *tree, Node *directory, Listing *listing, const char *name,
                                LookDepth depth) REQUIRES(tree->lock);
 /* The same for a name whose metadata was known: keeps the window ahead of the reader. */
-void objects_ahead_hit_locked(Tree *tree, Node *directory, const char *name) REQUIRES(tree->lock);
+void objects_ahead_hit_locked(Tree *tree, Node *directory, const char *name, LookDepth depth)
+    REQUIRES(tree->lock);
+/* One of both, for a Node whose extended attributes are read. */
+void objects_ahead_note_details_locked(Tree *tree, Node *node) REQUIRES(tree->lock);
+/* What was fetched ahead for the listed name, which is present. */
+void objects_ahead_take_locked(Tree *tree, Node *directory, const char *name, EntryFacts *listed,
+                               const ObjectsFetched *fetched) REQUIRES(tree->lock);
 
 /* objects_order.c. A file was opened for reading: when files are opened in the order of their listing, the
  * next small ones are fetched ahead. */

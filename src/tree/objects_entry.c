@@ -10,7 +10,7 @@ objects_lookup_ready(Tree *tree, Node *parent, const char *name, TreeEntry *out,
                                            out_absent_valid_us);
     if (ready == TREE_ANSWERED) {
         tree_core_fill_entry_locked(tree, node, out);
-        objects_ahead_hit_locked(tree, parent, name);
+        objects_ahead_hit_locked(tree, parent, name, LOOK_KIND);
     }
     lock_release(&tree->lock);
     return ready;

@@ -26,7 +26,7 @@ typedef struct {
     Node *directory;
     Listing *listing;
     NodePlace place;
-    char *etag;
+    char *name, *etag;
     gsize size_bytes;
     guint index, serial;
     guint32 changes;
@@ -127,27 +127,19 @@ static void
 order_task_free(OrderTask *task)
 {
     node_place_clear(&task->place);
+    g_free(task->name);
     g_free(task->etag);
     g_free(task);
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(OrderTask, order_task_free)
 
 static void
-take_locked(OrderTask *task, const ObjectsFetched *fetched)
+take_locked(Tree *tree, OrderTask *task, const ObjectsFetched *fetched) REQUIRES(tree->lock)
 {
-    ListEntry *entry = entry_list_get(&task->listing->entries, task->index);
-    entry->facts.flags &= (guint8)~FACT_ASKING;
-    if (!fetched->present || task->directory->folder->changes != task->changes)
-        return;
-    guint8 kept = entry->facts.flags & (FACT_BESIDE | FACT_PREFIX | FACT_PROBED);
-    if (!storage_get_settings(task->place.storage)->exact_attributes) {
-        /* What the listing says of attributes stays. */
-        if (version_tag_equal(&entry->facts.tag, &fetched->facts.tag))
-            entry->facts.known_at_us = fetched->facts.known_at_us;
-        return;
-    }
-    entry_facts_copy(&entry->facts, &fetched->facts);
-    entry->facts.flags |= kept;
+    EntryFacts *listed = &entry_list_get(&task->listing->entries, task->index)->facts;
+    listed->flags &= (guint8)~FACT_ASKING;
+    if (fetched->present && task->directory->folder->changes == task->changes)
+        objects_ahead_take_locked(tree, task->directory, task->name, listed, fetched);
 }
 
 static gboolean
@@ -173,7 +165,7 @@ run_task(gpointer data)
                                                           place->key, task->etag, task->size_bytes, &info))
         objects_fetched_take(tree, place, &info, &fetched);
     lock_acquire(&tree->lock);
-    take_locked(task, &fetched);
+    take_locked(tree, task, &fetched);
     listing_unref(task->listing);
     tree_core_drop_locked(tree, task->directory);
     lock_release(&tree->lock);
@@ -213,6 +205,7 @@ start_locked(Tree *tree, Node *directory, Listing *listing, guint index) REQUIRE
     task->etag = version_tag_dup(&facts->tag);
     task->size_bytes = (gsize)facts->size_bytes;
     task->index = index;
+    task->name = g_steal_pointer(&name);
     task->serial = directory->folder->order->serial;
     task->changes = directory->folder->changes;
     entry->facts.flags |= FACT_ASKING;

@@ -56,6 +56,17 @@ fetch_details(Tree *tree, Call *call, Node *node, ObjectInfo *out, GError **erro
     return TRUE;
 }
 
+/* Of one name after the other, perhaps. */
+static gboolean
+read_details(Tree *tree, Call *call, Node *node, ObjectInfo *out, GError **error)
+{
+    lock_acquire(&tree->lock);
+    if (node->kind != NODE_CONTAINER)
+        objects_ahead_note_details_locked(tree, node);
+    lock_release(&tree->lock);
+    return fetch_details(tree, call, node, out, error);
+}
+
 static gboolean
 make_place(Tree *tree, Node *node, NodePlace *place, GError **error)
 {
@@ -108,7 +119,7 @@ objects_get_xattr(Tree *tree, Call *call, Node *node, const char *name, GBytes *
     g_autofree char *text = NULL;
     if (!is_user && !is_own)
         return fail_unsupported(name, error);
-    if (!make_place(tree, node, &place, error) || !fetch_details(tree, call, node, &info, error))
+    if (!make_place(tree, node, &place, error) || !read_details(tree, call, node, &info, error))
         return FALSE;
     if (is_own && !get_own(node, &place, &info, name, &text, error))
         return FALSE;
@@ -132,7 +143,7 @@ gboolean
 objects_list_xattrs(Tree *tree, Call *call, Node *node, GBytes **out_names, GError **error)
 {
     g_auto(ObjectInfo) info = {0};
-    if (!fetch_details(tree, call, node, &info, error))
+    if (!read_details(tree, call, node, &info, error))
         return FALSE;
     GByteArray *names = g_byte_array_new();
     GHashTableIter iter;

@@ -1,10 +1,12 @@
 """What the usual things cost, in requests counted at the server: one more than is needed is a defect."""
 
+import contextlib
 import ctypes
 import os
 import platform
 import subprocess
 import tarfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -287,6 +289,85 @@ def test_exact_attributes_are_fetched_side_by_side_and_once(s3_case, ceph):
     case.proxy.reset()
     run("ls", "-l", case.path)
     assert not case.counts().get("HeadObject")
+
+
+def described(case, count, version):
+    """Stores objects with user metadata, none so small that it could be a symlink."""
+    body = random_bytes(5000, version)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: case.put(f"name-{number:03}", body, Metadata={"colour": f"{version}-{number}", "mtime": f"{number}.5"}),
+                      range(count)))
+
+
+@contextlib.contextmanager
+def held(*paths):
+    """The kernel forgets no node of these meanwhile, whatever else goes on in the machine."""
+    descriptors = [os.open(path, os.O_PATH) for path in paths]
+    try:
+        yield
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def long_list(case, stats=True):
+    """What newer `ls -l` asks for, and `getfattr -d` after it; gives the colours in the order of the names."""
+    colours = []
+    with os.scandir(case.path) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if stats:
+                assert os.lstat(entry.path).st_size == 5000
+            names = os.listxattr(entry.path, follow_symlinks=False)
+            assert sorted(names) == ["user.colour", "user.mime_type"]
+            colours.append(os.getxattr(entry.path, "user.colour", follow_symlinks=False).decode())
+    return colours
+
+
+def test_extended_attributes_come_with_the_others(s3_case, ceph):
+    case = s3_case(ceph, {"freshness": LONG})
+    described(case, 200, 1)
+    with held(case.path):
+        case.settled()
+        assert long_list(case) == [f"1-{number}" for number in range(200)]
+        counts = case.counts()
+        assert counts.pop("HeadObject") <= 200
+        assert counts.pop("ListObjects", 0) <= 2 and not counts
+        case.proxy.reset()
+        assert long_list(case) == [f"1-{number}" for number in range(200)]
+        assert not case.counts()
+
+
+@pytest.mark.parametrize("attributes", ["exact", "listing"])
+def test_extended_attributes_are_fetched_side_by_side(s3_case, ceph, attributes):
+    """Without a stat, too, as by getfattr."""
+    case = s3_case(ceph, {"freshness": LONG}, attributes=attributes, proxy_options={"latency": 0.05})
+    described(case, 200, 1)
+    case.settled()
+    started = time.monotonic()
+    assert long_list(case, stats=False) == [f"1-{number}" for number in range(200)]
+    assert time.monotonic() - started < 200 * 0.05 / 2
+    counts = case.counts()
+    assert counts.pop("HeadObject") <= 200
+    assert counts.pop("ListObjects", 0) <= 2 and not counts
+
+
+def test_extended_attributes_that_change_are_seen(s3_case, ceph):
+    """Here at once, elsewhere after the freshness; the rest costs a listing where the versions are the same."""
+    case = s3_case(ceph, {"freshness": "3s"})
+    described(case, 40, 1)
+    case.settled()
+    wanted = [f"1-{number}" for number in range(40)]
+    assert long_list(case) == wanted
+    os.setxattr(case.path / "name-007", "user.colour", b"ours")
+    wanted[7] = "ours"
+    assert long_list(case) == wanted
+    case.put("name-011", random_bytes(5000, 2), Metadata={"colour": "theirs"})
+    wanted[11] = "theirs"
+    with held(*(case.path / f"name-{number:03}" for number in range(40))):
+        time.sleep(3.1)
+        case.proxy.reset()
+        assert long_list(case) == wanted
+    assert case.counts()["HeadObject"] <= 4
 
 
 def test_many_names_are_looked_at_by_one_listing(s3_case, ceph):
