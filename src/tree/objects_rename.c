@@ -163,6 +163,27 @@ objects_rename_delete_source(ObjectsRename *rename, const char *etag, GError **e
     return FALSE;
 }
 
+/* Not every service says which version a copy has made: whoever wants to know has to ask. */
+static void
+keep_moved_locked(Tree *tree, ObjectsRename *rename, const ObjectInfo *stored, ObjectInfo *details)
+    REQUIRES(tree->lock)
+{
+    Node *node = rename->node;
+    if (node->flags & NODE_DETACHED)
+        return;
+    if (details->version != NULL && stored->version == NULL) {
+        detail_cache_drop(&tree->details, node->parent, node->name);
+        return;
+    }
+    g_free(details->key);
+    g_free(details->etag);
+    g_free(details->version);
+    details->key = g_strdup(rename->to.key);
+    details->etag = g_strdup(stored->etag);
+    details->version = g_strdup(stored->version);
+    detail_cache_put(&tree->details, node->parent, node->name, details);
+}
+
 /* The stored object is at its new key; what the service did not repeat is as it was. */
 static void
 take_moved_locked(Tree *tree, ObjectsRename *rename, const ObjectInfo *stored) REQUIRES(tree->lock)
@@ -178,14 +199,8 @@ take_moved_locked(Tree *tree, ObjectsRename *rename, const ObjectInfo *stored) R
     node->facts.known_at_us = tree_core_now();
     if (!(node->facts.flags & FACT_EXACT) && stored->mtime_ns != 0)
         node->facts.mtime_ns = stored->mtime_ns;
-    if (!known)
-        return;
-    g_free(details.key);
-    g_free(details.etag);
-    details.key = g_strdup(rename->to.key);
-    details.etag = g_strdup(stored->etag);
-    if (!(node->flags & NODE_DETACHED))
-        detail_cache_put(&tree->details, node->parent, node->name, &details);
+    if (known)
+        keep_moved_locked(tree, rename, stored, &details);
 }
 
 /* The tree's side: the target's Node goes, ours takes its place. */

@@ -154,18 +154,22 @@ move_open_below(ObjectsRename *rename, GPtrArray *nodes, GPtrArray *etags, GPtrA
 }
 
 typedef struct {
+    Tree *tree;
     Node *folder;
 } Below;
 
-/* Copies have other times, and other ETags where they were made in parts. */
+/* Copies have other times and versions, and other ETags where they were made in parts. */
 static void
 forget_known(gpointer data, Node *node)
 {
-    if (!node_is_below(node, ((Below *)data)->folder))
+    Below *below = data;
+    if (!node_is_below(node, below->folder))
         return;
     node->facts.known_at_us = 0;
-    if (node_is_directory(node))
-        listing_chain_expire(node->folder->listings);
+    if (!node_is_directory(node))
+        return;
+    listing_chain_expire(node->folder->listings);
+    detail_cache_drop_all(&below->tree->details, node);
 }
 
 static gboolean
@@ -191,7 +195,7 @@ move_folder(ObjectsRename *rename, GPtrArray *open, GError **error)
         !objects_move_prefix(rename->tree, rename->call, &rename->from, &rename->to, error) ||
         !move_bare_mark(rename, error))
         return FALSE;
-    Below below = {rename->node};
+    Below below = {rename->tree, rename->node};
     lock_acquire(&rename->tree->lock);
     g_autoptr(GPtrArray) now = list_open_locked(rename);
     objects_rename_move_node_locked(rename->tree, rename);
