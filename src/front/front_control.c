@@ -2,6 +2,7 @@
 
 #include "src/front/front_metrics.h"
 #include "src/front/front_notify.h"
+#include "src/front/front_path.h"
 #include "src/front/front_reply.h"
 #include "src/front/front_status.h"
 
@@ -63,13 +64,8 @@ command_reload(Front *front, const char *text, GError **error)
 static gboolean
 command_refresh(Front *front, const char *path, GError **error)
 {
-    const char *root = front->options.mount_point;
-    gsize length = strlen(root);
-    if (strncmp(path, root, length) == 0 && (path[length] == '/' || path[length] == '\0'))
-        path += length;
-    while (*path == '/')
-        path++;
-    if (!tree_refresh(front->tree, path, error))
+    g_autofree char *below = *path == '/' ? front_path_below(path, front->options.mount_point) : NULL;
+    if (!tree_refresh(front->tree, below != NULL ? below : path, error))
         return FALSE;
     /* Who has written may look at once. */
     front_notify_settle(front->notify);
@@ -126,7 +122,7 @@ static const ControlFile control_files[] = {
     {"metrics", S_IFREG | 0444, front_metrics_text, NULL},
     {"uploads", S_IFREG | 0444, front_status_uploads, NULL},
     {"reload", S_IFREG | 0200, NULL, command_reload},
-    {"refresh", S_IFREG | 0200, NULL, command_refresh},
+    {"refresh", S_IFREG | 0200, NULL, command_refresh, .is_slow = TRUE},
     {"journal", S_IFREG | 0200, NULL, command_journal, .is_unlisted = TRUE, .is_slow = TRUE},
 };
 

@@ -7,7 +7,7 @@
  *   uploads   read          what is being stored, waits or could not be stored
  *   journal   write         what becomes of what waits: retry, drop, export, hurry, leave
  *   reload    write         re-reads the configuration
- *   refresh   write         a path: forget what is cached about it
+ *   refresh   write         a path, absolute or below MNT: forget what is cached about it
  *
  * Only the owner of the mount (and root) may write. A bad write fails at write(2) and changes nothing.
  * Each function answers the request and returns TRUE when it concerns the control directory.

@@ -165,7 +165,8 @@ gboolean tree_set_xattr(Tree *tree, Call *call, Node *node, const char *name, co
                         gsize length_bytes, int flags, GError **error);
 gboolean tree_remove_xattr(Tree *tree, Call *call, Node *node, const char *name, GError **error);
 
-/* For .control: forget what is cached about a path below MNT ("" all). Fails: NOT_FOUND (no such storage). */
+/* For .control: forget what is cached about a path below MNT ("" all), which may go through `default` and may
+ * hold "." and "..". Fails: NOT_FOUND (no such storage). */
 gboolean tree_refresh(Tree *tree, const char *path, GError **error);
 /* The set changed (default, reload): announces what the kernel must forget. */
 void tree_storages_changed(Tree *tree);

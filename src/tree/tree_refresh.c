@@ -1,6 +1,7 @@
 /* .control/refresh: forgetting what is known of a path and everything below it. */
 #include "src/tree/tree.h"
 
+#include "src/tree/root.h"
 #include "src/tree/tree_core.h"
 
 #include <string.h>
@@ -35,13 +36,11 @@ forget_known_locked(Tree *tree, Node *node) REQUIRES(tree->lock)
 
 /* The deepest Node on the way that is known; what lies below an unknown one is not known either. */
 static Node *
-find_top_locked(Tree *tree, char **parts) REQUIRES(tree->lock)
+find_top_locked(Tree *tree, GPtrArray *names) REQUIRES(tree->lock)
 {
     Node *node = tree->root;
-    for (guint i = 0; parts[i] != NULL; i++) {
-        if (parts[i][0] == '\0')
-            continue;
-        Node *child = node_is_directory(node) ? tree_core_find_locked(tree, node, parts[i]) : NULL;
+    for (guint i = 0; i < names->len; i++) {
+        Node *child = node_is_directory(node) ? tree_core_find_locked(tree, node, names->pdata[i]) : NULL;
         if (child == NULL)
             break;
         node = child;
@@ -49,30 +48,49 @@ find_top_locked(Tree *tree, char **parts) REQUIRES(tree->lock)
     return node;
 }
 
-static gboolean
-check_storage(Tree *tree, char **parts, GError **error)
+/* The names on the way from MNT, without what says nothing: "./s//c/../d" → s, d. Keys never come as "." or
+ * "..": their names are escaped. */
+static GPtrArray *
+split(const char *path)
 {
-    guint first = 0;
-    while (parts[first] != NULL && parts[first][0] == '\0')
-        first++;
-    if (parts[first] == NULL)
+    GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+    g_auto(GStrv) parts = g_strsplit(path, "/", -1);
+    for (guint i = 0; parts[i] != NULL; i++) {
+        if (strcmp(parts[i], "..") == 0)
+            g_ptr_array_set_size(names, (int)MAX(names->len, 1) - 1);
+        else if (*parts[i] != '\0' && strcmp(parts[i], ".") != 0)
+            g_ptr_array_add(names, g_strdup(parts[i]));
+    }
+    return names;
+}
+
+/* Through the link `default`, as it names now. */
+static gboolean
+check_storage(Tree *tree, GPtrArray *names, GError **error)
+{
+    if (names->len == 0)
         return TRUE;
-    g_autoptr(Storage) storage = storage_set_find(tree->set, parts[first]);
-    if (storage != NULL)
-        return TRUE;
-    g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_FOUND, "there is no storage \"%s\"", parts[first]);
-    return FALSE;
+    const char *name = names->pdata[0];
+    g_autoptr(Storage) storage = strcmp(name, ROOT_DEFAULT_NAME) == 0 ? storage_set_get_default(tree->set)
+                                                                      : storage_set_find(tree->set, name);
+    if (storage == NULL) {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_FOUND, "there is no storage \"%s\"", name);
+        return FALSE;
+    }
+    g_free(names->pdata[0]);
+    names->pdata[0] = g_strdup(storage_get_name(storage));
+    return TRUE;
 }
 
 gboolean
 tree_refresh(Tree *tree, const char *path, GError **error)
 {
-    g_auto(GStrv) parts = g_strsplit(path, "/", -1);
-    if (!check_storage(tree, parts, error))
+    g_autoptr(GPtrArray) names = split(path);
+    if (!check_storage(tree, names, error))
         return FALSE;
     g_autoptr(GPtrArray) nodes = g_ptr_array_new();
     lock_acquire(&tree->lock);
-    Below below = {find_top_locked(tree, parts), nodes};
+    Below below = {find_top_locked(tree, names), nodes};
     node_table_foreach(&tree->table, collect_below, &below);
     for (guint i = 0; i < nodes->len; i++)
         forget_known_locked(tree, g_ptr_array_index(nodes, i));

@@ -126,6 +126,36 @@ def test_refresh_shows_foreign_changes(local, tmp_path):
         local.control("refresh").write_text("nope/box\n")
 
 
+@pytest.mark.parametrize("path", ["", "/", ".", "default", "default/", "default/box/note", "./second/box", "first/./box//note", "first/../second/box",
+                                  "{mnt}", "{mnt}/default/box/note", "{mnt}/./second", "{link}", "{link}/first/box/note", "{deep}/note",
+                                  "{link}/../mnt/first", "{mnt}/../mnt/first/box"])
+def test_refresh_takes_paths_as_people_write_them(local, tmp_path, path):
+    local.command("default", local.point, "second")
+    link, deep = tmp_path / "link", tmp_path / "deep"
+    link.symlink_to(local.point)
+    deep.symlink_to(os.path.relpath(local.point / "first" / "box", tmp_path))
+    local.control("refresh").write_text(path.format(mnt=local.point, link=link, deep=deep) + "\n")
+
+
+@pytest.mark.parametrize("path", ["nope", "./nope/box", "first/../nope", "default/../nope", "{mnt}/nope", "{link}/nope", "{out}/first", "{loop}/first"])
+def test_refresh_refuses_what_is_no_storage(local, tmp_path, path):
+    names = {name: tmp_path / name for name in ("link", "out", "loop")}
+    names["link"].symlink_to(local.point)
+    names["out"].symlink_to(tmp_path)
+    names["loop"].symlink_to("loop")
+    with pytest.raises(FileNotFoundError):
+        local.control("refresh").write_text(path.format(mnt=local.point, **names) + "\n")
+
+
+def test_refresh_follows_the_default(s3_case, moto):
+    case = s3_case(moto, {"freshness": "1h"})
+    case.put("note", b"one")
+    assert (case.path / "note").read_bytes() == b"one"
+    case.put("note", b"three")
+    case.mount.control("refresh").write_text(f"default/{case.container}/note\n")
+    assert (case.path / "note").read_bytes() == b"three"
+
+
 @pytest.mark.parametrize("how", ["command", "signal", "kernel"])
 def test_ways_to_unmount(local, how):
     (local.point / "first" / "box" / "note").write_text("hello")

@@ -101,6 +101,36 @@ test_switch_default(void)
     tree_fixture_close(&fixture);
 }
 
+/* What is foreign is seen after a refresh of a path as people write it, of what lies there and nothing else.
+ */
+static void
+test_refresh(TreeFixture *fixture, gconstpointer keys)
+{
+    static const char *const paths[] = {"",          "s",          "s/c/a",       "default/c/a",  "default/",
+                                        "./s//c/./", "t/../s/c/a", "../../s/c/a", "default/../s", "."};
+    static const char *const others[] = {"t", "s/../t/c"};
+    static const char *const wrong[] = {"u", "./u", "s/../u", "default/../u/c"};
+    Node *other = tree_fixture_lookup(fixture, tree_get_root(fixture->tree), "t");
+    tree_fixture_store(fixture, "a", "1", NULL);
+    Node *file = tree_fixture_lookup(fixture, fixture->container, "a");
+    for (guint i = 0; i < G_N_ELEMENTS(paths); i++) {
+        g_autofree char *content = g_strnfill(i + 2, 'x');
+        g_assert_cmpint(tree_fixture_stat(fixture, fixture->container, "a").st_size, ==, i + 1);
+        tree_fixture_store(fixture, "a", content, NULL);
+        for (guint j = 0; j < G_N_ELEMENTS(others); j++)
+            g_assert_true(tree_refresh(fixture->tree, others[j], NULL));
+        g_assert_cmpint(tree_fixture_stat(fixture, fixture->container, "a").st_size, ==, i + 1);
+        g_assert_true(tree_refresh(fixture->tree, paths[i], NULL));
+    }
+    for (guint i = 0; i < G_N_ELEMENTS(wrong); i++) {
+        GError *error = NULL;
+        gboolean ok = tree_refresh(fixture->tree, wrong[i], &error);
+        tree_fixture_assert_code(ok, error, ERROR_NOT_FOUND);
+    }
+    tree_fixture_forget(fixture, file);
+    tree_fixture_forget(fixture, other);
+}
+
 static void
 test_shown_containers(void)
 {
@@ -217,6 +247,7 @@ main(int argc, char *argv[])
     g_test_add_func("/tree/root/switch-default", test_switch_default);
     g_test_add_func("/tree/root/remove-and-make-default", test_remove_and_make_default);
     g_test_add_func("/tree/root/removed-default-is-back", test_removed_default_is_back);
+    tree_fixture_add("/tree/root/refresh", test_refresh, TREE_FIXTURE_FRESH "[storage t]\ndriver = memory\n");
     g_test_add_func("/tree/root/shown-containers", test_shown_containers);
     g_test_add_func("/tree/root/other-storage", test_other_storage);
     g_test_add_func("/tree/root/reload", test_reload);
