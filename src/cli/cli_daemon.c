@@ -107,6 +107,8 @@ make_front(Daemon *daemon, GError **error)
     const CliOptions *options = &daemon->options->options;
     FrontOptions front = {.mount_point = daemon->mount_point,
                           .source = daemon->settings->path,
+                          .uid = options->uid,
+                          .gid = options->gid,
                           .read_only = options->read_only,
                           .allow_other = options->allow_other,
                           /* Others are let in only with their rights checked. */

@@ -17,6 +17,8 @@ typedef struct Front Front;
 typedef struct {
     const char *mount_point; /* absolute */
     const char *source;      /* the configuration's path; first column of /proc/mounts */
+    uid_t uid;               /* owner of MNT as it is shown, who may steer the mount beside root and us */
+    gid_t gid;
     gboolean read_only, allow_other, default_permissions, nosuid, nodev, noexec;
     gboolean passthrough; /* where it can be had */
     /* Re-reads the configuration into the set; run by a write to .control/reload. */

@@ -154,33 +154,38 @@ inode_of(const char *name)
     return 0;
 }
 
+static gboolean
+is_owner(fuse_req_t request)
+{
+    uid_t uid = fuse_req_ctx(request)->uid;
+    return uid == 0 || uid == geteuid() || uid == front_of(request)->options.uid;
+}
+
+/* Where the kernel checks modes, it knows one owner: to our own user that one is shown, whoever uid= names.
+ */
 static struct stat
-attributes_of(fuse_ino_t inode)
+attributes_of(fuse_req_t request, fuse_ino_t inode)
 {
     const ControlFile *file = file_of(inode);
+    const FrontOptions *options = &front_of(request)->options;
+    uid_t asks = fuse_req_ctx(request)->uid;
     return (struct stat){
         .st_ino = inode,
         .st_mode = file != NULL ? file->mode : S_IFDIR | 0555,
         .st_nlink = file != NULL ? 1 : 2,
-        .st_uid = geteuid(),
-        .st_gid = getegid(),
+        .st_uid = asks != 0 && asks == geteuid() ? asks : options->uid,
+        .st_gid = options->gid,
         .st_blksize = 4096,
     };
-}
-
-static gboolean
-may_write(fuse_req_t request)
-{
-    uid_t uid = fuse_req_ctx(request)->uid;
-    return uid == 0 || uid == geteuid();
 }
 
 gboolean
 front_control_refuses(fuse_req_t request, fuse_ino_t parent, const char *name)
 {
-    if (!is_in_control(parent, name))
+    gboolean is_control = is_in_control(parent, name);
+    if (!is_control && (parent != FUSE_ROOT_ID || is_owner(request)))
         return FALSE;
-    front_reply_errno(request, EPERM);
+    front_reply_errno(request, is_control ? EPERM : EACCES);
     return TRUE;
 }
 
@@ -193,7 +198,7 @@ front_control_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
     if (inode == 0)
         front_reply_errno(request, ENOENT);
     else
-        front_reply_fixed_entry(request, inode, attributes_of(inode));
+        front_reply_fixed_entry(request, inode, attributes_of(request, inode));
     return TRUE;
 }
 
@@ -202,7 +207,7 @@ front_control_getattr(fuse_req_t request, fuse_ino_t inode)
 {
     if (!front_control_owns(inode))
         return FALSE;
-    struct stat attributes = attributes_of(inode);
+    struct stat attributes = attributes_of(request, inode);
     front_reply_attributes(request, &attributes, 0);
     return TRUE;
 }
@@ -213,7 +218,7 @@ front_control_setattr(fuse_req_t request, fuse_ino_t inode)
 {
     if (!front_control_owns(inode))
         return FALSE;
-    if (!may_write(request)) {
+    if (!is_owner(request)) {
         front_reply_errno(request, EACCES);
         return TRUE;
     }
@@ -236,7 +241,7 @@ list(fuse_req_t request, size_t size, off_t offset, gboolean plus)
     g_autofree char *bytes = g_malloc(MIN(size, 65536u));
     gsize room = MIN(size, 65536u), used = 0;
     for (guint i = (guint)MAX(offset, 0); i < G_N_ELEMENTS(control_files); i++) {
-        struct fuse_entry_param param = {.attr = attributes_of(CONTROL_FIRST_FILE_INODE + i)};
+        struct fuse_entry_param param = {.attr = attributes_of(request, CONTROL_FIRST_FILE_INODE + i)};
         const char *name = control_files[i].name;
         if (control_files[i].is_unlisted)
             continue;
@@ -281,7 +286,7 @@ open_error(fuse_req_t request, const ControlFile *file, int flags)
         return EISDIR;
     if ((reads && file->show == NULL) || (writes && file->command == NULL))
         return EACCES;
-    return writes && !may_write(request) ? EACCES : 0;
+    return writes && !is_owner(request) ? EACCES : 0;
 }
 
 gboolean
@@ -354,7 +359,7 @@ front_control_write(fuse_req_t request, fuse_ino_t inode, const char *data, size
     if (!front_control_owns(inode))
         return FALSE;
     const ControlFile *file = file_of(inode);
-    if (!may_write(request)) {
+    if (!is_owner(request)) {
         front_reply_errno(request, EACCES);
         return TRUE;
     }

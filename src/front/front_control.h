@@ -9,7 +9,8 @@
  *   reload    write         re-reads the configuration
  *   refresh   write         a path, absolute or below MNT: forget what is cached about it
  *
- * Only the owner of the mount (and root) may write. A bad write fails at write(2) and changes nothing.
+ * Only the owner of the mount may write, and make links in MNT, which choose the default: root, the daemon's
+ * user, and the one of uid=. A bad write fails at write(2) and changes nothing.
  * Each function answers the request and returns TRUE when it concerns the control directory.
  */
 #pragma once
@@ -17,7 +18,8 @@
 #include "src/front/front_internal.h"
 
 gboolean front_control_owns(fuse_ino_t inode);
-/* EPERM for changes of names in .control, and of .control itself. */
+/* Changes of names: EPERM for those in .control, and of .control itself; EACCES in MNT for all but the owner.
+ */
 gboolean front_control_refuses(fuse_req_t request, fuse_ino_t parent, const char *name);
 
 gboolean front_control_lookup(fuse_req_t request, fuse_ino_t parent, const char *name);

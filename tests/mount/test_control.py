@@ -94,6 +94,32 @@ def test_others_may_not_write(public_directory, mount, tmp_path):
     made.control("default").write_text("first\n")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+@pytest.mark.parametrize("umask", ["022", "000"])
+def test_the_owner_named_by_uid_may_write(public_directory, mount, tmp_path, umask):
+    """Root, the daemon's user and the one of uid= steer the mount, by .control as by links; nobody else does, whatever the mode bits say."""
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    made = mount({name: {"driver": "local", "path": tmp_path / name} for name in ("first", "second")}, point=public_directory / "mnt",
+                 mount_options=["allow_other", "uid=1000", "gid=1001", f"umask={umask}"])
+    shown = os.stat(made.control("default"))
+    assert (shown.st_uid, shown.st_gid, stat.S_IMODE(shown.st_mode)) == (1000, 1001, 0o644)
+
+    def steer(script, uid, gid):
+        words = [] if uid == 0 else ["setpriv", "--reuid", str(uid), "--regid", str(gid), "--clear-groups"]
+        done = subprocess.run([*words, "sh", "-c", script, "sh", made.point, "second"], capture_output=True, text=True)
+        said, chosen = done.stderr.lower(), made.default()
+        made.control("default").write_text("first\n")
+        return done.returncode == 0 and chosen == "second" or ("denied" in said or "not permitted" in said) and chosen == "first" and "refused"
+
+    for script in ('echo "$2" >"$1/.control/default"', 'ln -sfn "$2" "$1/default"', 'rm "$1/default" && ln -s "$2" "$1/default"'):
+        assert steer(script, 1000, 1001) is True, script
+        assert steer(script, 0, 0) is True, script
+        for uid, gid in ((65534, 65534), (65534, 1001)):
+            assert steer(script, uid, gid) == "refused", script
+    assert made.default() == "first"
+
+
 def test_reload(local, tmp_path):
     third = tmp_path / "third"
     (third / "box").mkdir(parents=True)

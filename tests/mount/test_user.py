@@ -66,6 +66,21 @@ def test_files_belong_to_the_user(as_user):
     assert said == ["nobody 755", "nobody 755", "nobody 644", "nobody 644", "nobody 644", "1"]
 
 
+def test_who_mounts_for_somebody_else_steers(as_user):
+    """uid= names another owner of what is shown; the mount stays the one's who made it."""
+    said = as_user("""
+        storagefs mount -o uid=4242 mnt
+        stat -c %u mnt mnt/scratch
+        storagefs default mnt trial
+        readlink mnt/default
+        ln -sfn scratch mnt/default
+        readlink mnt/default
+        storagefs reload mnt
+        storagefs umount mnt
+    """).stdout.splitlines()
+    assert said == ["4242", "4242", "trial", "scratch"]
+
+
 def test_allow_other_has_to_be_allowed(as_user):
     refused = as_user("storagefs mount -o allow_other mnt", check=1)
     assert "storagefs: cannot mount at" in refused.stderr and "has /etc/fuse.conf a line user_allow_other?" in refused.stderr
