@@ -26,6 +26,13 @@ open_control(const char *mount_point, const char *name, int flags, GError **erro
         g_set_error(error, STORAGEFS_ERROR, ERROR_UNAVAILABLE,
                     "the daemon of %s is gone: storagefs mount clears it, storagefs umount removes it",
                     mount_point);
+    else if (errno == EROFS)
+        g_set_error(error, STORAGEFS_ERROR, ERROR_READ_ONLY,
+                    "%s is mounted read-only and cannot be steered: unmount it and mount it again",
+                    mount_point);
+    else if (errno == EACCES && (flags & O_ACCMODE) != O_RDONLY)
+        g_set_error(error, STORAGEFS_ERROR, ERROR_DENIED, "%s: only the owner of the mount may do this",
+                    path);
     else
         error_set_errno(error, errno, "%s", path);
     return -1;
@@ -54,6 +61,15 @@ cli_control_read(const char *mount_point, const char *name, GError **error)
         return NULL;
     }
     return g_string_free(g_steal_pointer(&text), FALSE);
+}
+
+gboolean
+cli_control_may_write(const char *mount_point, const char *name, GError **error)
+{
+    int fd = open_control(mount_point, name, O_WRONLY, error);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
 }
 
 gboolean

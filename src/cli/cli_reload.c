@@ -1,23 +1,18 @@
 /* storagefs reload */
 #include "src/cli/cli.h"
 #include "src/cli/cli_control.h"
-#include "src/storage/settings.h"
 
 #include <stdlib.h>
 
-/* What write(2) could not say: the file's own mistake, with its line. */
-static void
-explain(const char *mount_point)
+/* What write(2) could not say. Caller frees. */
+static char *
+read_reason(const char *mount_point)
 {
     g_autoptr(JsonNode) root = cli_control_read_status(mount_point, NULL);
     if (root == NULL)
-        return;
-    const char *path =
-        json_object_get_string_member_with_default(json_node_get_object(root), "configuration", NULL);
-    g_autoptr(GError) error = NULL;
-    g_autoptr(Settings) settings = path != NULL ? settings_load(path, &error) : NULL;
-    if (error != NULL)
-        cli_fail(error);
+        return NULL;
+    return g_strdup(
+        json_object_get_string_member_with_default(json_node_get_object(root), "reload_error", NULL));
 }
 
 static int
@@ -28,10 +23,12 @@ run(int argc, char **argv)
     if (!cli_parse(&cli_reload_command, NULL, argc, argv, 1, 1, &rest, &status))
         return status;
     g_autoptr(GError) error = NULL;
+    if (!cli_control_may_write(rest[0], "reload", &error))
+        return cli_fail(error);
     if (cli_control_write(rest[0], "reload", "1", &error))
         return EXIT_SUCCESS;
-    explain(rest[0]);
-    return cli_fail_text("%s; nothing was changed (the daemon's log says why)", error->message);
+    g_autofree char *reason = read_reason(rest[0]);
+    return cli_fail_text("%s; nothing was changed", reason != NULL ? reason : error->message);
 }
 
 const CliCommand cli_reload_command = {
@@ -40,6 +37,6 @@ const CliCommand cli_reload_command = {
     .summary = "Re-reads the configuration of a mount",
     .help =
         "Storages appear, change, disappear without unmounting; open files stay where they are. A file with\n"
-        "a mistake changes nothing.\n",
+        "a mistake changes nothing; the reason is printed, and shown by status until a reload succeeds.\n",
     .run = run,
 };

@@ -54,6 +54,9 @@ print_status(JsonObject *status)
     const char *default_name = text_of(status, "default");
     printf("storagefs %s at %s, default %s\n\n", text_of(status, "version"), text_of(status, "mount_point"),
            default_name);
+    const char *refused = json_object_get_string_member_with_default(status, "reload_error", NULL);
+    if (refused != NULL)
+        printf("the last reload changed nothing: %s\n\n", refused);
     JsonArray *storages = json_object_get_array_member(status, "storages");
     for (guint i = 0; i < json_array_get_length(storages); i++)
         print_storage(json_array_get_object_element(storages, i), default_name);

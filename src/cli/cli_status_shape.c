@@ -10,7 +10,8 @@ typedef struct {
 
 static const Member STATUS[] = {{"version", IS_TEXT, FALSE},         {"mount_point", IS_TEXT, FALSE},
                                 {"default", IS_TEXT, FALSE},         {"pid", IS_NUMBER, FALSE},
-                                {"pid_namespace", IS_NUMBER, FALSE}, {NULL}};
+                                {"pid_namespace", IS_NUMBER, FALSE}, {"reload_error", IS_TEXT, FALSE},
+                                {"read_only", IS_TRUTH, FALSE},      {NULL}};
 static const Member STORAGE[] = {{"name", IS_TEXT, TRUE},
                                  {"state", IS_TEXT, TRUE},
                                  {"place", IS_TEXT, FALSE},

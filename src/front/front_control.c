@@ -1,5 +1,6 @@
 #include "src/front/front_control.h"
 
+#include "src/base/log.h"
 #include "src/front/front_metrics.h"
 #include "src/front/front_notify.h"
 #include "src/front/front_path.h"
@@ -52,15 +53,31 @@ command_default(Front *front, const char *name, GError **error)
     return TRUE;
 }
 
+/* write(2) has only an errno for whoever asked; the reason can be read in the status. */
+static void
+note_reload(Front *front, const GError *failure)
+{
+    char *told = failure != NULL ? log_mask_secrets(failure->message) : NULL;
+    lock_acquire(&front->reload_lock);
+    g_free(front->reload_error);
+    front->reload_error = told;
+    lock_release(&front->reload_lock);
+}
+
 static gboolean
 command_reload(Front *front, const char *text, GError **error)
 {
-    if (!front->options.reload(front->options.reload_data, error))
-        return FALSE;
-    tree_storages_changed(front->tree);
-    return TRUE;
+    g_autoptr(GError) failure = NULL;
+    gboolean ok = front->options.reload(front->options.reload_data, &failure);
+    note_reload(front, failure);
+    if (ok)
+        tree_storages_changed(front->tree);
+    else
+        g_propagate_error(error, g_steal_pointer(&failure));
+    return ok;
 }
 
+/* An absolute path is one of this machine; what does not lead here is meant as one below MNT. */
 static gboolean
 command_refresh(Front *front, const char *path, GError **error)
 {

@@ -23,7 +23,9 @@ struct Front {
     Lock held_lock;
     GHashTable *held; /* of Node: GQueue of the FrontJobs in hand, see front_held.h */
     Lock reads_lock;
-    GHashTable *reads;    /* FrontJobs of the reads that run on lanes, see front_job.h */
+    GHashTable *reads; /* FrontJobs of the reads that run on lanes, see front_job.h */
+    Lock reload_lock;
+    char *reload_error;   /* why the last reload was refused, without secrets; NULL: it was not */
     WorkerPool *commands; /* runs what is written to .control and takes long */
     Lock handles_lock;
     GHashTable *handles; /* open ones, see front_handles.h */

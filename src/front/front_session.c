@@ -205,6 +205,7 @@ front_new(StorageSet *set, ObjectStore *store, Tree *tree, const FrontOptions *o
     front_job_init(front);
     front_held_init(front);
     front->passthrough = front_passthrough_new(options->passthrough);
+    lock_init(&front->reload_lock);
     front->commands = worker_pool_new("control", 4);
     front->started_us = g_get_monotonic_time();
     if (!mount_session(front, error)) {
@@ -281,6 +282,8 @@ front_free(Front *front)
     front_held_clear(front);
     front_job_clear(front);
     front_passthrough_free(front->passthrough);
+    lock_clear(&front->reload_lock);
+    g_free(front->reload_error);
     g_free((char *)front->options.mount_point);
     g_free((char *)front->options.source);
     g_free(front);

@@ -237,6 +237,15 @@ add_passthrough(JsonBuilder *json, FrontPassthrough *passthrough)
 }
 
 static void
+add_reload_error(JsonBuilder *json, Front *front)
+{
+    lock_acquire(&front->reload_lock);
+    g_autofree char *told = g_strdup(front->reload_error);
+    lock_release(&front->reload_lock);
+    add_string(json, "reload_error", told);
+}
+
+static void
 add_header(JsonBuilder *json, Front *front)
 {
     g_autofree char *default_name = storage_set_get_default_name(front->set);
@@ -244,6 +253,7 @@ add_header(JsonBuilder *json, Front *front)
     add_process(json);
     add_string(json, "mount_point", front->options.mount_point);
     add_string(json, "configuration", front->options.source);
+    add_reload_error(json, front);
     add_integer(json, "uptime_s", (guint64)((g_get_monotonic_time() - front->started_us) / G_USEC_PER_SEC));
     add_string(json, "default", default_name);
     add_boolean(json, "read_only", front->options.read_only);

@@ -63,7 +63,8 @@ note_places(StateFile *state, GPtrArray *storages, const char *const *accepted, 
             g_set_error(
                 error, STORAGEFS_ERROR, ERROR_BAD_CONFIG,
                 "storage '%s' was %s and would now be %s: paths that were stored under this name would mean "
-                "other data. Give the new place another name, or accept it with --accept-moved %s",
+                "other data. Give the new place another name, or accept it with storagefs mount "
+                "--accept-moved %s",
                 name, before, place, name);
             return FALSE;
         }

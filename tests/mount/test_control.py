@@ -143,6 +143,67 @@ def test_bad_reload_changes_nothing(local):
     assert set(os.listdir(local.point)) == {"first", "second", "default"}
 
 
+S3 = {"driver": "s3_other", "endpoint": "http://127.0.0.1:9", "region": "us-east-1", "access_key_id": "AKEXAMPLEKEY",
+      "secret_access_key": "sekretsekret", "timeout": "2s"}
+# what is wrong: the keys of a storage, and what the refusal says
+REFUSED_STORAGES = {
+    "scheme": ({**S3, "endpoint": "ftp://h"}, "http://"),
+    "no endpoint": ({key: S3[key] for key in S3 if key != "endpoint"}, "endpoint"),
+    "half a key": ({key: S3[key] for key in S3 if key != "secret_access_key"}, "go together"),
+    "container": ({**S3, "create_containers": "a/b"}, "a/b"),
+    "no journal": ({**S3, "durability": "journal"}, "without a journal"),
+}
+
+
+def refused_reload(local):
+    done = local.command("reload", local.point, check=False)
+    assert done.returncode == 1 and "nothing was changed" in done.stderr and "log" not in done.stderr, done.stderr
+    assert "sekretsekret" not in done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("what", REFUSED_STORAGES)
+def test_a_refused_reload_says_why(local, what):
+    keys, reason = REFUSED_STORAGES[what]
+    assert local.status()["reload_error"] is None
+    local.storages = {**local.storages, "new": keys}
+    local.write_configuration()
+    assert reason in refused_reload(local)
+    told = local.status()["reload_error"]
+    assert reason in told and "sekretsekret" not in told
+    assert told in local.command("status", local.point).stdout
+    local.storages.pop("new")
+    local.write_configuration()
+    local.command("reload", local.point)
+    assert local.status()["reload_error"] is None
+    assert told not in local.command("status", local.point).stdout
+
+
+def test_a_reload_does_not_move_a_name(local, tmp_path):
+    local.storages["first"] = {"driver": "local", "path": tmp_path / "second"}
+    local.write_configuration()
+    said = refused_reload(local)
+    assert str(tmp_path / "first") in said and str(tmp_path / "second") in said and "mount --accept-moved first" in said
+
+
+def test_a_reload_without_a_file(local):
+    local.configuration_file.unlink()
+    assert str(local.configuration_file) in refused_reload(local)
+
+
+def test_a_read_only_mount_cannot_be_steered(mount, tmp_path):
+    (tmp_path / "first").mkdir()
+    made = mount({"first": {"driver": "local", "path": tmp_path / "first"}}, mount_options=["ro"])
+    for words in (["default", made.point, "first"], ["reload", made.point]):
+        done = made.command(*words, check=False)
+        assert done.returncode == 1 and f"{made.point} is mounted read-only" in done.stderr and "mount it again" in done.stderr, done.stderr
+        assert "log" not in done.stderr and len(done.stderr.splitlines()) == 1
+    assert made.command("default", made.point).stdout == "first\n"
+    made.command("sync", made.point)
+    made.command("umount", "--force", made.point)
+    made._wait_end(60)
+
+
 def test_refresh_shows_foreign_changes(local, tmp_path):
     (local.point / "first" / "box" / "note").write_text("one")
     (tmp_path / "first" / "box" / "note").write_text("three")
