@@ -251,7 +251,9 @@ serve(const CliDaemonOptions *options, int started_fd)
         close(started_fd);
     }
     storage_set_connect(daemon.set);
-    object_store_start_journal(daemon.store);
+    /* What a journal has stays there: a read-only mount stores nothing. */
+    if (!options->options.read_only)
+        object_store_start_journal(daemon.store);
     log_info("mounted %s at %s", daemon.settings->path, daemon.mount_point);
     cli_ready_tell_serving();
     gboolean served = front_run(daemon.front, &error);

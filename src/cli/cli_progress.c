@@ -52,6 +52,21 @@ draw(const Pending *pending)
             BAR_WIDTH - filled, "", filled * 100 / BAR_WIDTH, pending->count);
 }
 
+static gboolean
+is_read_only(JsonNode *root)
+{
+    return json_object_get_boolean_member_with_default(json_node_get_object(root), "read_only", FALSE);
+}
+
+static gboolean
+fail_read_only(const char *mount_point, guint count, GError **error)
+{
+    g_set_error(error, STORAGEFS_ERROR, ERROR_READ_ONLY,
+                "%s is mounted read-only: %u wait in the journal until the next mount that is not",
+                mount_point, count);
+    return FALSE;
+}
+
 gboolean
 cli_progress_wait(const char *mount_point, GError **error)
 {
@@ -65,6 +80,8 @@ cli_progress_wait(const char *mount_point, GError **error)
         Pending pending = sum_pending(root);
         if (pending.count == 0)
             break;
+        if (is_read_only(root))
+            return fail_read_only(mount_point, pending.count, error);
         draw(&pending);
         drawn = TRUE;
         if (pending.last_error != NULL && !told) {

@@ -65,9 +65,14 @@ run(int argc, char **argv)
     pid_t pid = 0;
     if (!find_daemon(rest[0], &lives, &pid, &error))
         return cli_fail(error);
-    if (lives && !force && !cli_progress_wait(rest[0], &error))
-        return cli_fail(error);
-    /* A daemon that does not hear of it only takes longer to end. */
+    if (lives && !force && !cli_progress_wait(rest[0], &error)) {
+        if (!error_is(error, ERROR_READ_ONLY))
+            return cli_fail(error);
+        cli_fail(error);
+        g_clear_error(&error);
+    }
+    /* A daemon that does not hear of it only takes longer to end; one of a read-only mount stores nothing
+     * anyway. */
     if (lives && force)
         (void)cli_control_write(rest[0], "journal", "leave", NULL);
     if (!unmount(rest[0], force || !lives, &error))

@@ -304,6 +304,35 @@ def test_umount_waits_and_force_leaves(case):
     assert case.get("left") == b"behind"
 
 
+def test_a_read_only_mount_stores_nothing(case):
+    """What waits is read as it will be, waits on, and does not hold up the end."""
+    case.proxy.set_rules(REFUSED)
+    (case.path / "left").write_bytes(b"behind")
+    for force in (["--force"], []):
+        case.mount.command("umount", "--force", case.mount.point)
+        case.mount._wait_end(60)
+        case.proxy.reset()
+        case.mount.mount_options = ["ro"]
+        case.mount.start()
+        assert (case.path / "left").read_bytes() == b"behind"
+        done = case.mount.command("sync", case.mount.point, check=False)
+        assert done.returncode == 1 and "read-only: 1 wait in the journal" in done.stderr
+        done = case.mount.command("uploads", "--drop", case.mount.point, f"store/{case.container}/left", check=False)
+        assert done.returncode == 1 and "mounted read-only" in done.stderr
+        assert [upload["state"] for upload in uploads(case)] == ["waiting"]
+        done = case.mount.command("umount", *force, case.mount.point)
+        assert force or "1 wait in the journal" in done.stderr
+        case.mount._wait_end(60)
+        case.mount.check_log()
+        assert {request["method"] for request in case.proxy.requests()} <= {"GET", "HEAD"}
+        case.mount.mount_options = []
+        case.proxy.set_rules(REFUSED)
+        case.mount.start()
+    case.proxy.set_rules()
+    wait_stored(case)
+    assert case.get("left") == b"behind"
+
+
 def test_a_full_journal_slows_and_then_fails(s3_case, ceph):
     case = s3_case(ceph, {"freshness": LONG, "timeout": "3s", "journal_size": "8M"}, durability="journal")
     case.settled()
