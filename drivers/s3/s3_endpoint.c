@@ -28,8 +28,9 @@ s3_endpoint_check(const char *endpoint, GError **error)
     g_autoptr(GError) why = NULL;
     g_autoptr(GUri) uri = g_uri_parse(endpoint, G_URI_FLAGS_ENCODED, &why);
     const char *wrong = NULL;
+    /* GLib's message may repeat a part of a password. */
     if (!uri)
-        wrong = why->message;
+        wrong = strchr(endpoint, '@') ? "a user or password has no place in it" : why->message;
     else if (strcmp(g_uri_get_scheme(uri), "http") != 0 && strcmp(g_uri_get_scheme(uri), "https") != 0)
         wrong = "it must begin with http:// or https://";
     else if (!g_uri_get_host(uri) || !*g_uri_get_host(uri))

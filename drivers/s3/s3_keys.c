@@ -14,7 +14,7 @@ const char *const s3_keys_name_words[] = {"strict", "server", NULL};
 const char *const s3_keys_encryption_words[] = {"none", "s3", "kms", "customer", NULL};
 
 const ConfigKey s3_keys_table[] = {
-    {"endpoint", CONFIG_STRING, .help = "URL of the service; preset's own where it has one"},
+    {"endpoint", CONFIG_URL, .help = "URL of the service; preset's own where it has one"},
     {"account", CONFIG_STRING, .help = "account id that is part of the endpoint (r2)"},
     {"project_id", CONFIG_STRING, .help = "project of new and listed containers (gcs)"},
     {"region", CONFIG_STRING, .help = "region to sign for"},
@@ -66,7 +66,7 @@ const ConfigKey s3_keys_table[] = {
      .help = "how long signed URLs work"},
     {"ca_file", CONFIG_PATH, .help = "PEM file of the authorities to trust"},
     {"verify_tls", CONFIG_BOOLEAN, "yes", .help = "check the server's certificate"},
-    {"proxy", CONFIG_STRING, .help = "URL of a proxy; empty: none, not the environment's either"},
+    {"proxy", CONFIG_URL, .help = "URL of a proxy; empty: none, not the environment's either"},
     {"connect_timeout", CONFIG_DURATION, "10s", G_USEC_PER_SEC, 600ll * G_USEC_PER_SEC,
      .help = "for one attempt to connect"},
     {"stall_timeout", CONFIG_DURATION, "30s", G_USEC_PER_SEC, 3600ll * G_USEC_PER_SEC,

@@ -15,6 +15,7 @@
 typedef enum {
     CONFIG_STRING,
     CONFIG_SECRET,   /* a string that is never shown (log_add_secret), and makes a shared file an error */
+    CONFIG_URL,      /* a string; with a user or password in it, a secret */
     CONFIG_BOOLEAN,  /* yes/no, true/false, 1/0, on/off */
     CONFIG_INTEGER,  /* minimum..maximum */
     CONFIG_SIZE,     /* bytes: 512, 64K, 512M, 2G, 1T (powers of 1024) */
@@ -64,7 +65,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ConfigSection, config_section_unref)
 /* Asking for a key no table has, or with the wrong type, is a programming error (g_assert). */
 gboolean config_section_is_set(ConfigSection *section, const char *key); /* FALSE: the default is in force */
 const char *config_section_get_string(ConfigSection *section,
-                                      const char *key); /* STRING SECRET CHOICE PATH */
+                                      const char *key); /* STRING SECRET URL CHOICE PATH */
 gboolean config_section_get_boolean(ConfigSection *section, const char *key);
 gint64 config_section_get_integer(ConfigSection *section, const char *key); /* INTEGER SIZE DURATION OCTAL */
 const char *const *config_section_get_list(ConfigSection *section, const char *key); /* never NULL */

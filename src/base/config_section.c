@@ -107,14 +107,15 @@ static gboolean
 check_secret(ConfigFile *file, const char *place, const ConfigKey *key, const ConfigValue *value,
              GError **error)
 {
-    if (key->type != CONFIG_SECRET || *value->text == '\0')
+    g_autofree char *secret = config_value_dup_secret(key->type, value);
+    if (!secret)
         return TRUE;
-    log_add_secret(value->text);
+    log_add_secret(secret);
     if (!config_file_is_readable_by_others(file))
         return TRUE;
     const char *path = config_file_get_path(file);
-    return fail_at(place, error, "%s is a secret, and others can read this file: chmod 600 %s", key->name,
-                   path);
+    return fail_at(place, error, "%s %s a secret, and others can read this file: chmod 600 %s", key->name,
+                   key->type == CONFIG_SECRET ? "is" : "holds", path);
 }
 
 /* What stands in the file. */
@@ -204,8 +205,8 @@ const char *
 config_section_get_string(ConfigSection *section, const char *key)
 {
     const SectionKey *found = find_key(section, key);
-    g_assert(is_one_of(found,
-                       1u << CONFIG_STRING | 1u << CONFIG_SECRET | 1u << CONFIG_CHOICE | 1u << CONFIG_PATH));
+    g_assert(is_one_of(found, 1u << CONFIG_STRING | 1u << CONFIG_SECRET | 1u << CONFIG_URL |
+                                  1u << CONFIG_CHOICE | 1u << CONFIG_PATH));
     return found->value.text;
 }
 

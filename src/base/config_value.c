@@ -159,11 +159,12 @@ static const struct {
     ParseValue parse;
     gboolean may_be_empty, may_have_comment;
 } types[] = {
-    [CONFIG_STRING] = {parse_string, TRUE, TRUE},    [CONFIG_SECRET] = {parse_string, TRUE, FALSE},
-    [CONFIG_BOOLEAN] = {parse_boolean, FALSE, TRUE}, [CONFIG_INTEGER] = {parse_integer, FALSE, TRUE},
-    [CONFIG_SIZE] = {parse_size, FALSE, TRUE},       [CONFIG_DURATION] = {parse_duration, FALSE, TRUE},
-    [CONFIG_LIST] = {parse_list, TRUE, FALSE},       [CONFIG_CHOICE] = {parse_choice, FALSE, TRUE},
-    [CONFIG_PATH] = {parse_path, FALSE, FALSE},      [CONFIG_OCTAL] = {parse_octal, FALSE, TRUE},
+    [CONFIG_STRING] = {parse_string, TRUE, TRUE},      [CONFIG_SECRET] = {parse_string, TRUE, FALSE},
+    [CONFIG_URL] = {parse_string, TRUE, TRUE},         [CONFIG_BOOLEAN] = {parse_boolean, FALSE, TRUE},
+    [CONFIG_INTEGER] = {parse_integer, FALSE, TRUE},   [CONFIG_SIZE] = {parse_size, FALSE, TRUE},
+    [CONFIG_DURATION] = {parse_duration, FALSE, TRUE}, [CONFIG_LIST] = {parse_list, TRUE, FALSE},
+    [CONFIG_CHOICE] = {parse_choice, FALSE, TRUE},     [CONFIG_PATH] = {parse_path, FALSE, FALSE},
+    [CONFIG_OCTAL] = {parse_octal, FALSE, TRUE},
 };
 
 char *
@@ -205,6 +206,30 @@ config_value_parse(const ConfigKey *key, const char *written, const char *direct
     if (reason)
         explain(key, text, reason, error);
     return !reason;
+}
+
+/* RFC 3986 section 3.2.1, and what curl takes beyond: a URL without a scheme. */
+static char *
+dup_userinfo(const char *url)
+{
+    const char *scheme = strstr(url, "://");
+    const char *start = scheme ? scheme + 3 : url;
+    const char *end = g_strrstr_len(start, (gssize)strcspn(start, "/?#"), "@");
+    return end ? g_strndup(start, (gsize)(end - start)) : NULL;
+}
+
+char *
+config_value_dup_secret(ConfigType type, const ConfigValue *value)
+{
+    if (type == CONFIG_SECRET)
+        return value->text && *value->text != '\0' ? g_strdup(value->text) : NULL;
+    g_autofree char *userinfo = type == CONFIG_URL && value->text ? dup_userinfo(value->text) : NULL;
+    if (!userinfo)
+        return NULL;
+    const char *colon = strchr(userinfo, ':');
+    const char *password = colon ? colon + 1 : userinfo;
+    char *plain = g_uri_unescape_string(password, NULL);
+    return plain ? plain : g_strdup(password);
 }
 
 void

@@ -4,7 +4,7 @@
 #include "src/base/config.h"
 
 typedef struct {
-    char *text;     /* STRING SECRET CHOICE PATH; NULL: no value */
+    char *text;     /* STRING SECRET URL CHOICE PATH; NULL: no value */
     gint64 integer; /* INTEGER SIZE DURATION OCTAL, BOOLEAN as 0 or 1 */
     char **list;    /* LIST; NULL is empty */
 } ConfigValue;
@@ -15,5 +15,8 @@ char *config_value_without_comment(ConfigType type, const char *text);
  * a secret's), the reason, the remedy and the key's help. */
 gboolean config_value_parse(const ConfigKey *key, const char *written, const char *directory,
                             ConfigValue *out, GError **error);
+/* What of a value of this type may not be shown: all of a SECRET, and the password in a URL, or the user who
+ * stands there alone. NULL: it holds no secret. Caller frees. */
+char *config_value_dup_secret(ConfigType type, const ConfigValue *value);
 void config_value_clear(ConfigValue *value);
 gboolean config_value_equal(const ConfigValue *a, const ConfigValue *b);

@@ -372,3 +372,26 @@ def test_world_readable_secret_is_refused(mount):
     with pytest.raises(MountFailed) as caught:
         made.start()
     assert "chmod 600" in caught.value.log and "sekretsekret" not in caught.value.log
+
+
+PROXIES = ["http://u:passw0rd@127.0.0.1:9", "u:passw0rd@127.0.0.1:9", "socks5h://passw0rd@127.0.0.1:9", "http://:passw0rd@127.0.0.1:9"]
+
+
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_world_readable_password_of_a_proxy_is_refused(mount, proxy):
+    made = mount({"s": {"driver": "s3_other", "endpoint": "http://127.0.0.1:9", "signature": "none", "proxy": proxy, "timeout": "2s"}}, start=False)
+    os.chmod(made.configuration_file, 0o644)
+    with pytest.raises(MountFailed) as caught:
+        made.start()
+    done = made.command("check", "-c", made.configuration_file, check=False)
+    assert done.returncode == 1
+    for said in (caught.value.log, done.stdout + done.stderr):
+        assert "proxy" in said and "chmod 600" in said and "passw0rd" not in said
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "http://127.0.0.1:9/@", ""])
+def test_a_proxy_without_a_password_is_no_secret(mount, proxy):
+    made = mount({"s": {"driver": "s3_other", "endpoint": "http://127.0.0.1:9", "signature": "none", "proxy": proxy, "timeout": "2s"}}, start=False)
+    os.chmod(made.configuration_file, 0o644)
+    made.start()
+    made.umount()

@@ -20,7 +20,7 @@ static const ConfigKey common_keys[] = {
     {NULL},
 };
 static const ConfigKey driver_keys[] = {
-    {"endpoint", CONFIG_STRING},
+    {"endpoint", CONFIG_URL},
     {"path", CONFIG_PATH},
     {"part_size", CONFIG_SIZE, "8M", 1 << 20, G_GINT64_CONSTANT(5) << 30, .help = "bytes of a part"},
     {"timeout", CONFIG_DURATION, "60s"},
@@ -287,6 +287,44 @@ test_secret_in_a_shared_file(void)
     g_assert_nonnull(section);
 }
 
+/* A user or a password in it makes a URL a secret. */
+static void
+test_url_in_a_shared_file(void)
+{
+    static const struct {
+        const char *url;
+        const char *secret; /* NULL: it holds none */
+    } cases[] = {
+        {"http://u:pass%20w0rd@h:1/", "pass w0rd"},
+        {"https://u:p@ssw0rd@h", "p@ssw0rd"},
+        {"u:passw0rd2@h:1", "passw0rd2"},
+        {"http://onlytoken@h", "onlytoken"},
+        {"http://:passw0rd3@h?x", "passw0rd3"},
+        {"http://h:1/path@x", NULL},
+        {"http://h?a@b", NULL},
+        {"h:3128", NULL},
+        {"", NULL},
+        {"http://", NULL},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GError) error = NULL;
+        const char *url = cases[i].url;
+        g_autofree char *text = g_strconcat("[storage a]\ndriver = s3\nendpoint = ", url, "\n", NULL);
+        write_file(text, -1, 0644);
+        g_autoptr(ConfigFile) shared = config_file_load(path, NULL);
+        g_autoptr(ConfigSection) refused = config_section_check(shared, "storage a", tables, &error);
+        g_assert_cmpint(refused == NULL, ==, cases[i].secret != NULL);
+        g_autoptr(ConfigSection) good = check(text, NULL);
+        g_assert_cmpstr(config_section_get_string(good, "endpoint"), ==, url);
+        if (cases[i].secret == NULL)
+            continue;
+        g_assert_nonnull(strstr(error->message, "endpoint holds a secret"));
+        g_assert_null(strstr(error->message, cases[i].secret));
+        g_autofree char *masked = log_mask_secrets(url);
+        g_assert_nonnull(strstr(masked, "***@h"));
+    }
+}
+
 static void
 test_equal(void)
 {
@@ -395,6 +433,7 @@ main(int argc, char **argv)
     g_test_add_func("/config-file/no-secrets", test_refusals_do_not_repeat_secrets);
     g_test_add_func("/config-file/not-a-file", test_files_that_are_none);
     g_test_add_func("/config-file/shared", test_secret_in_a_shared_file);
+    g_test_add_func("/config-file/shared-url", test_url_in_a_shared_file);
     g_test_add_func("/config-file/equal", test_equal);
     g_test_add_func("/config-file/random", test_random_files);
     int status = g_test_run();

@@ -138,6 +138,7 @@ test_refused(void)
         {"r2", "", "account"},
         {"ceph", "endpoint = ftp://h", "http"},
         {"ceph", "endpoint = http://user@h", "expected"},
+        {"ceph", "endpoint = http://u:pass/w0rd@h", "no place"},
         {"ceph", "endpoint = http://", "host"},
         {"s3", "access_key_id = A", "go together"},
         {"s3", "access_key_id = A\nsecret_access_key = B\nprofile = p", "not both"},
