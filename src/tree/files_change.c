@@ -298,6 +298,12 @@ files_rename(Tree *tree, Call *call, Node *parent, const char *name, Node *new_p
     g_auto(FilesPlace) from = {0}, to = {0};
     if (!tree_core_check_writable(tree, parent, error))
         return FALSE;
+    /* RENAME_WHITEOUT, which leaves a device node behind. */
+    if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)) {
+        g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_ARGUMENT, "%s: this kind of rename is not offered",
+                    name);
+        return FALSE;
+    }
     if (new_parent->kind < NODE_CONTAINER || !tree_core_same_storage(tree, new_parent, parent)) {
         g_set_error(error, STORAGEFS_ERROR, ERROR_OTHER_STORAGE, "%s: a rename stays inside its storage",
                     name);

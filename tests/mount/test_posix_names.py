@@ -82,6 +82,15 @@ def test_rename_exchange(box):
         assert (one.read_bytes(), two.read_bytes()) == (b"1", b"2")
 
 
+def test_rename_whiteout_is_refused(box):
+    """It would leave a device node."""
+    one, two = box.path / "one", box.path / "two"
+    one.write_bytes(b"1")
+    for flags in (RENAME_WHITEOUT, RENAME_WHITEOUT | RENAME_NOREPLACE):
+        fails_with(errno.EINVAL, rename2, one, two, flags)
+    assert os.listdir(box.path) == ["one"] and one.read_bytes() == b"1"
+
+
 def test_rename_between_storages(box):
     path = box.path / "file"
     path.write_bytes(b"content")
