@@ -28,7 +28,7 @@ _storagefs() {
     COMPREPLY=()
 
     if [ "$COMP_CWORD" -eq 1 ]; then
-        _storagefs_complete -W 'mount umount default status sync uploads check reload --help --version' -- "$current"
+        _storagefs_complete -W 'mount umount default status sync uploads check reload --help -h --version -V' -- "$current"
         return
     fi
     case $previous in

@@ -3,6 +3,7 @@
 #include "src/base/config.h"
 #include "src/base/log.h"
 #include "src/cli/cli_helper.h"
+#include "src/cli/cli_words.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@ print_usage(FILE *out)
     fputs("storagefs " STORAGEFS_VERSION ": many object storages as one file system\n\nusage:\n", out);
     for (guint i = 0; i < G_N_ELEMENTS(commands); i++)
         fprintf(out, "  storagefs %s %s\n", commands[i]->name, commands[i]->arguments);
-    fputs("  storagefs --help | --version\n\n", out);
+    fputs("  storagefs --help | -h | --version | -V\n\n", out);
     for (guint i = 0; i < G_N_ELEMENTS(commands); i++)
         fprintf(out, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
     fputs("\nstoragefs SUBCOMMAND --help says more. The configuration: storagefs.conf(5).\n", out);
@@ -52,11 +53,26 @@ cli_fail_text(const char *format, ...)
 }
 
 gboolean
+cli_is_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+gboolean
+cli_print_version(const char *word)
+{
+    if (strcmp(word, "--version") != 0 && strcmp(word, "-V") != 0)
+        return FALSE;
+    puts("storagefs " STORAGEFS_VERSION);
+    return TRUE;
+}
+
+gboolean
 cli_parse(const CliCommand *command, GOptionEntry *entries, int argc, char **argv, guint minimum,
           guint maximum, char ***out_rest, int *out_status)
 {
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        if (strcmp(argv[i], "--help") != 0)
+        if (!cli_is_help(argv[i]))
             continue;
         print_command_help(command);
         *out_status = EXIT_SUCCESS;
@@ -73,7 +89,8 @@ cli_parse(const CliCommand *command, GOptionEntry *entries, int argc, char **arg
         g_option_context_add_main_entries(context, entries, NULL);
     g_option_context_add_main_entries(context, rest_entry, NULL);
     g_autoptr(GError) error = NULL;
-    gboolean parsed = g_option_context_parse(context, &argc, &argv, &error);
+    g_auto(GStrv) words = cli_words_separate(argc, argv, entries);
+    gboolean parsed = g_option_context_parse_strv(context, &words, &error);
     guint count = rest != NULL ? g_strv_length(rest) : 0;
     if (parsed && count >= minimum && count <= maximum) {
         *out_rest = rest != NULL ? g_steal_pointer(&rest) : g_new0(char *, 1);
@@ -110,11 +127,10 @@ cli_run(int argc, char **argv)
         print_usage(stderr);
         return 2;
     }
-    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "--help") == 0) {
-        if (argv[1][2] == 'v')
-            puts("storagefs " STORAGEFS_VERSION);
-        else
-            print_usage(stdout);
+    if (cli_print_version(argv[1]))
+        return EXIT_SUCCESS;
+    if (cli_is_help(argv[1])) {
+        print_usage(stdout);
         return EXIT_SUCCESS;
     }
     for (guint i = 0; i < G_N_ELEMENTS(commands); i++)

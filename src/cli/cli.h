@@ -27,6 +27,11 @@ int cli_run(int argc, char **argv);
 gboolean cli_parse(const CliCommand *command, GOptionEntry *entries, int argc, char **argv, guint minimum,
                    guint maximum, char ***out_rest, int *out_status);
 
+/* --help or -h. */
+gboolean cli_is_help(const char *word);
+/* Whether the word is --version or -V, which is then answered. */
+gboolean cli_print_version(const char *word);
+
 /* "storagefs: message" on stderr. Returns EXIT_FAILURE. */
 int cli_fail(const GError *error);
 int cli_fail_text(const char *format, ...) G_GNUC_PRINTF(1, 2);

@@ -2,7 +2,9 @@
 
 #include "src/cli/cli.h"
 #include "src/cli/cli_daemon.h"
+#include "src/cli/cli_words.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,19 +19,36 @@ typedef struct {
     GPtrArray *rest;
 } HelperWords;
 
+#define USAGE "usage: mount.storagefs CONFIGURATION MNT [-sfnvrw] [-o OPTIONS]"
+
+#define FLAGS "sfnvwr"
+
+static const GOptionEntry known_options[] = {
+    {"options", 'o', 0, G_OPTION_ARG_STRING, NULL, NULL, NULL},
+    {"types", 't', 0, G_OPTION_ARG_STRING, NULL, NULL, NULL},
+    {"namespace", 'N', 0, G_OPTION_ARG_STRING, NULL, NULL, NULL},
+    {"sloppy", 's', 0, G_OPTION_ARG_NONE, NULL, NULL, NULL},
+    {"fake", 'f', 0, G_OPTION_ARG_NONE, NULL, NULL, NULL},
+    {"no-mtab", 'n', 0, G_OPTION_ARG_NONE, NULL, NULL, NULL},
+    {"verbose", 'v', 0, G_OPTION_ARG_NONE, NULL, NULL, NULL},
+    {"read-write", 'w', 0, G_OPTION_ARG_NONE, NULL, NULL, NULL},
+    {"read-only", 'r', 0, G_OPTION_ARG_NONE, NULL, NULL, NULL},
+    {NULL},
+};
+
 static gboolean
-parse_words(HelperWords *words, int argc, char **argv)
+parse_words(HelperWords *words, char **argv)
 {
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; argv[i] != NULL; i++) {
         if (argv[i][0] != '-') {
             g_ptr_array_add(words->rest, argv[i]);
         } else if (strcmp(argv[i], "-o") == 0 || strcmp(argv[i], "-t") == 0 || strcmp(argv[i], "-N") == 0) {
-            if (i + 1 >= argc)
+            if (argv[i + 1] == NULL)
                 return FALSE;
             i++;
             if (argv[i - 1][1] == 'o')
                 g_ptr_array_add(words->option_texts, argv[i]);
-        } else if (strspn(argv[i] + 1, "sfnvwr") == strlen(argv[i] + 1)) {
+        } else if (strspn(argv[i] + 1, FLAGS) == strlen(argv[i] + 1)) {
             words->fake |= strchr(argv[i], 'f') != NULL;
             words->sloppy |= strchr(argv[i], 's') != NULL;
             if (strchr(argv[i], 'r') != NULL)
@@ -44,10 +63,17 @@ parse_words(HelperWords *words, int argc, char **argv)
 int
 cli_helper_run(int argc, char **argv)
 {
+    g_auto(GStrv) separated = cli_words_separate(argc, argv, known_options);
     g_autoptr(GPtrArray) option_texts = g_ptr_array_new(), rest = g_ptr_array_new();
+    if (argc > 1 && cli_print_version(argv[1]))
+        return EXIT_SUCCESS;
+    if (argc > 1 && cli_is_help(argv[1])) {
+        puts(USAGE);
+        return EXIT_SUCCESS;
+    }
     HelperWords words = {.option_texts = option_texts, .rest = rest};
-    if (!parse_words(&words, argc, argv)) {
-        cli_fail_text("usage: mount.storagefs CONFIGURATION MNT [-sfnv] [-o OPTIONS]");
+    if (!parse_words(&words, separated)) {
+        cli_fail_text(USAGE);
         return MOUNT_USAGE;
     }
     CliDaemonOptions options = {.config_path = rest->pdata[0], .mount_point = rest->pdata[1]};

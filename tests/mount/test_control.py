@@ -340,6 +340,44 @@ def test_command_line_help(local):
     assert done.returncode == 2 and "did you mean 'mount'" in done.stderr
 
 
+def test_short_help_and_version(local, storagefs_binary, tmp_path):
+    assert local.command("-h").stdout == local.command("--help").stdout
+    assert local.command("-V").stdout == local.command("--version").stdout
+    assert local.command("umount", "-h").stdout == local.command("umount", "--help").stdout
+    helper = tmp_path / "mount.storagefs"
+    helper.symlink_to(storagefs_binary)
+    for words, text in ((["-V"], "storagefs "), (["--version"], "storagefs "), (["-h"], "usage: mount.storagefs"), (["--help"], "usage: mount.storagefs")):
+        assert text in run(helper, *words).stdout
+
+
+@pytest.mark.parametrize("words", [["-c{conf}", "-oro,umask=077"], ["-c", "{conf}", "-oro", "-oumask=077"], ["-oumask=077", "-o", "ro", "-c{conf}"],
+                                   ["--config={conf}", "--options", "ro,umask=077"], ["-o", "ro", "-oumask=077", "-c", "{conf}", "--"]])
+def test_glued_option_values(mount, tmp_path, words):
+    (tmp_path / "first").mkdir()
+    made = mount({"first": {"driver": "local", "path": tmp_path / "first"}}, start=False)
+    made.command("mount", *[word.format(conf=made.configuration_file) for word in words], made.point)
+    try:
+        assert stat.S_IMODE(os.stat(made.point).st_mode) == 0o700
+        assert os.statvfs(made.point).f_flag & os.ST_RDONLY
+        done = made.command("check", f"-c{made.configuration_file}")
+        assert "first: " in done.stdout
+    finally:
+        made.command("umount", made.point)
+
+
+def test_glued_option_values_of_the_helper(mount, storagefs_binary, tmp_path):
+    (tmp_path / "first").mkdir()
+    made = mount({"first": {"driver": "local", "path": tmp_path / "first"}}, start=False)
+    helper = tmp_path / "mount.storagefs"
+    helper.symlink_to(storagefs_binary)
+    run(helper, made.configuration_file, made.point, "-snoro", "-o", "umask=077,user=somebody,nonempty", env=made.environment)
+    try:
+        assert stat.S_IMODE(os.stat(made.point).st_mode) == 0o700
+        assert os.statvfs(made.point).f_flag & os.ST_RDONLY
+    finally:
+        made.command("umount", made.point)
+
+
 def test_sync_with_nothing_to_wait_for(local):
     local.command("sync", local.point)
 
