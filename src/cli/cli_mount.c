@@ -41,7 +41,8 @@ const CliCommand cli_mount_command = {
         "                       else /etc/storagefs/storagefs.conf)\n"
         "  -f                   stay in the foreground, log to stderr\n"
         "  -o OPTIONS           ro, allow_other, default_permissions, uid=, gid=, umask=, nosuid, nodev,\n"
-        "                       noexec, nopassthrough, and what fstab has of its own; separated by commas\n"
+        "                       noexec, nopassthrough, and what fstab has of its own; separated by commas.\n"
+        "                       Not sync, dirsync: what is written is safe when close or fsync returns\n"
         "  --accept-moved NAME  the storage NAME may point to another place than before\n"
         "\n"
         "Returns when the mount answers: 0, or non-zero with the reason on stderr.\n",

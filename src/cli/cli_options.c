@@ -12,11 +12,14 @@
 
 /* Words of fstab and mount(8) that say nothing to a file system. */
 static const char *const ignored_words[] = {
-    "rw",       "auto",       "noauto",   "nofail",     "_netdev", "user",     "users",      "owner",
-    "group",    "nouser",     "defaults", "atime",      "noatime", "relatime", "norelatime", "strictatime",
-    "diratime", "nodiratime", "lazytime", "nolazytime", "async",   "suid",     "dev",        "exec",
-    "silent",   "loud",       "iversion", "noiversion", NULL,
+    "auto",       "noauto",   "nofail",     "_netdev",    "defaults",   "user",        "users",
+    "nouser",     "nousers",  "owner",      "noowner",    "group",      "nogroup",     "nonempty",
+    "async",      "mand",     "nomand",     "atime",      "noatime",    "relatime",    "diratime",
+    "nodiratime", "lazytime", "nolazytime", "iversion",   "noiversion", "strictatime", "nostrictatime",
+    "silent",     "loud",     "symfollow",  "norelatime", NULL,
 };
+
+static const char *const ignored_prefixes[] = {"x-", "X-", "comment=", "user="};
 
 static const char *const known_words[] = {
     "ro",     "rw",    "allow_other", "default_permissions", "uid", "gid", "umask",
@@ -32,8 +35,10 @@ cli_options_init(CliOptions *options)
 static gboolean
 is_ignored(const char *word)
 {
-    return g_strv_contains(ignored_words, word) || g_str_has_prefix(word, "x-") ||
-           g_str_has_prefix(word, "X-") || g_str_has_prefix(word, "comment=");
+    gboolean ignored = g_strv_contains(ignored_words, word);
+    for (guint i = 0; !ignored && i < G_N_ELEMENTS(ignored_prefixes); i++)
+        ignored = g_str_has_prefix(word, ignored_prefixes[i]);
+    return ignored;
 }
 
 static gboolean
@@ -42,23 +47,26 @@ set_flag(CliOptions *options, const char *word)
     struct {
         const char *word;
         gboolean *flag;
+        gboolean value;
     } flags[] = {
-        {"ro", &options->read_only},
-        {"allow_other", &options->allow_other},
-        {"nosuid", &options->nosuid},
-        {"default_permissions", &options->default_permissions},
-        {"nodev", &options->nodev},
-        {"noexec", &options->noexec},
-        {"nopassthrough", &options->no_passthrough},
+        {"ro", &options->read_only, TRUE},
+        {"rw", &options->read_only, FALSE},
+        {"allow_other", &options->allow_other, TRUE},
+        {"default_permissions", &options->default_permissions, TRUE},
+        {"nosuid", &options->nosuid, TRUE},
+        {"suid", &options->nosuid, FALSE},
+        {"nodev", &options->nodev, TRUE},
+        {"dev", &options->nodev, FALSE},
+        {"noexec", &options->noexec, TRUE},
+        {"exec", &options->noexec, FALSE},
+        {"nopassthrough", &options->no_passthrough, TRUE},
     };
     for (guint i = 0; i < G_N_ELEMENTS(flags); i++) {
         if (strcmp(word, flags[i].word) != 0)
             continue;
-        *flags[i].flag = TRUE;
+        *flags[i].flag = flags[i].value;
         return TRUE;
     }
-    if (strcmp(word, "rw") == 0)
-        options->read_only = FALSE;
     return FALSE;
 }
 
@@ -129,6 +137,17 @@ fail_remount(GError **error)
     return FALSE;
 }
 
+/* What it promises of each write cannot be had from an object storage. */
+static gboolean
+fail_sync(const char *word, GError **error)
+{
+    g_set_error(error, STORAGEFS_ERROR, ERROR_BAD_CONFIG,
+                "option %s is not supported: what is written is safe when close or fsync returns, not after "
+                "each write; leave the option out",
+                word);
+    return FALSE;
+}
+
 static gboolean
 parse_word(CliOptions *options, const char *word, gboolean sloppy, GError **error)
 {
@@ -142,6 +161,8 @@ parse_word(CliOptions *options, const char *word, gboolean sloppy, GError **erro
         return parse_umask(options, word + strlen("umask="), error);
     if (strcmp(word, "remount") == 0)
         return fail_remount(error);
+    if (!sloppy && (strcmp(word, "sync") == 0 || strcmp(word, "dirsync") == 0))
+        return fail_sync(word, error);
     return sloppy || fail_unknown(word, error);
 }
 

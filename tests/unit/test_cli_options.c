@@ -47,6 +47,41 @@ test_fstab_words(void)
     g_assert_no_error(error);
 }
 
+/* Each for itself, so that the one that is not known is named. */
+static void
+test_words_of_others(void)
+{
+    static const char *const words[] = {
+        "user",        "users",      "nousers",       "user=somebody", "owner",       "noowner",
+        "group",       "nogroup",    "nouser",        "nonempty",      "async",       "mand",
+        "nomand",      "atime",      "noatime",       "relatime",      "norelatime",  "strictatime",
+        "lazytime",    "nolazytime", "nostrictatime", "diratime",      "nodiratime",  "symfollow",
+        "silent",      "loud",       "iversion",      "noiversion",    "comment=x y", "X-mount.mkdir",
+        "x-gvfs-show", "_netdev",    "nofail",        "auto",          "noauto",      "defaults",
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(words); i++) {
+        CliOptions options, before;
+        g_autoptr(GError) error = NULL;
+        cli_options_init(&options);
+        before = options;
+        g_assert_true(cli_options_parse(&options, words[i], FALSE, &error));
+        g_assert_no_error(error);
+        g_assert_cmpmem(&options, sizeof options, &before, sizeof before);
+    }
+}
+
+static void
+test_later_words_win(void)
+{
+    CliOptions options;
+    g_autoptr(GError) error = NULL;
+    cli_options_init(&options);
+    g_assert_true(cli_options_parse(&options, "ro,nosuid,nodev,noexec,suid,dev", FALSE, &error));
+    g_assert_true(options.read_only && options.noexec && !options.nosuid && !options.nodev);
+    g_assert_true(cli_options_parse(&options, "rw,exec,nodev", FALSE, &error));
+    g_assert_true(!options.read_only && !options.noexec && options.nodev);
+}
+
 static void
 assert_refused(const char *text, const char *expected)
 {
@@ -69,6 +104,10 @@ test_refused(void)
     assert_refused("gid=99999999999", "gid");
     assert_refused("zzzzzz=1", "unknown mount option 'zzzzzz=1'");
     assert_refused("remount,ro", "storagefs reload");
+    assert_refused("rw,sync", "option sync is not supported");
+    assert_refused("dirsync", "option dirsync is not supported");
+    assert_refused("nosymfollow", "unknown mount option 'nosymfollow'");
+    assert_refused("users=x", "unknown mount option 'users=x'");
 }
 
 static void
@@ -89,6 +128,8 @@ main(int argc, char **argv)
     g_test_add_func("/cli/options/defaults", test_defaults);
     g_test_add_func("/cli/options/words", test_words);
     g_test_add_func("/cli/options/fstab-words", test_fstab_words);
+    g_test_add_func("/cli/options/words-of-others", test_words_of_others);
+    g_test_add_func("/cli/options/later-words-win", test_later_words_win);
     g_test_add_func("/cli/options/refused", test_refused);
     g_test_add_func("/cli/options/sloppy", test_sloppy);
     return g_test_run();
