@@ -92,12 +92,14 @@ cli_parse(const CliCommand *command, GOptionEntry *entries, int argc, char **arg
     g_auto(GStrv) words = cli_words_separate(argc, argv, entries);
     gboolean parsed = g_option_context_parse_strv(context, &words, &error);
     guint count = rest != NULL ? g_strv_length(rest) : 0;
-    if (parsed && count >= minimum && count <= maximum) {
+    gboolean is_empty = rest != NULL && g_strv_contains((const char *const *)rest, "");
+    if (parsed && count >= minimum && count <= maximum && !is_empty) {
         *out_rest = rest != NULL ? g_steal_pointer(&rest) : g_new0(char *, 1);
         return TRUE;
     }
     cli_fail_text("%s: %s\nusage: storagefs %s %s", command->name,
                   !parsed           ? error->message
+                  : is_empty        ? "an argument is empty"
                   : count < minimum ? "an argument is missing"
                                     : "too many arguments",
                   command->name, command->arguments);

@@ -22,7 +22,7 @@ extern const CliCommand cli_mount_command, cli_umount_command, cli_default_comma
 int cli_run(int argc, char **argv);
 
 /* Parses argv by `entries` (glib's option table); *out_rest gets the words that are no options,
- * NULL-terminated, between minimum and maximum of them. --help prints and sets *out_done with status 0.
+ * NULL-terminated, between minimum and maximum of them, none empty. --help prints and sets *out_status to 0.
  * Returns FALSE with *out_status set when the command is over. */
 gboolean cli_parse(const CliCommand *command, GOptionEntry *entries, int argc, char **argv, guint minimum,
                    guint maximum, char ***out_rest, int *out_status);

@@ -93,18 +93,25 @@ command(const Wanted *wanted, JsonObject *upload, const char *verb, GError **err
     return cli_control_write(wanted->mount_point, "journal", text, error);
 }
 
+/* By name or number. */
+static gboolean
+is_named(const Wanted *wanted, JsonObject *upload)
+{
+    g_autofree char *name = make_name(upload);
+    return strcmp(wanted->key, name) == 0 || strcmp(wanted->key, get(upload, "id")) == 0;
+}
+
 /* Without a name, whatever is parked; only retry is for what waits, too. */
 static gboolean
 is_meant(const Wanted *wanted, JsonObject *upload)
 {
-    g_autofree char *name = make_name(upload);
     gboolean parked = strcmp(get(upload, "state"), "parked") == 0;
     gboolean waiting = strcmp(get(upload, "state"), "waiting") == 0;
     gboolean recovered = g_str_has_prefix(get(upload, "id"), "recovery/");
     if (*get(upload, "id") == '\0')
         return FALSE;
     if (wanted->key != NULL)
-        return strcmp(wanted->key, name) == 0 || strcmp(wanted->key, get(upload, "id")) == 0;
+        return is_named(wanted, upload);
     return wanted->retry ? (parked || waiting) && !recovered : parked;
 }
 
@@ -126,6 +133,14 @@ handle(const Wanted *wanted, JsonObject *upload, GError **error)
 }
 
 static int
+end(const Wanted *wanted, guint done)
+{
+    if (done == 0 && wanted->key != NULL)
+        return cli_fail_text("%s: nothing waits or is parked under this name", wanted->key);
+    return EXIT_SUCCESS;
+}
+
+static int
 handle_all(const Wanted *wanted, JsonArray *uploads)
 {
     guint done = 0;
@@ -138,21 +153,21 @@ handle_all(const Wanted *wanted, JsonArray *uploads)
             return cli_fail(error);
         done++;
     }
-    if (done == 0 && wanted->key != NULL)
-        return cli_fail_text("%s: nothing waits or is parked under this name", wanted->key);
-    return EXIT_SUCCESS;
+    return end(wanted, done);
 }
 
 static int
 print_all(const Wanted *wanted, JsonArray *uploads)
 {
+    guint done = 0;
     for (guint i = 0; i < json_array_get_length(uploads); i++) {
         JsonObject *upload = json_array_get_object_element(uploads, i);
-        g_autofree char *name = make_name(upload);
-        if (wanted->key == NULL || strcmp(wanted->key, name) == 0)
-            print_upload(upload);
+        if (wanted->key != NULL && !is_named(wanted, upload))
+            continue;
+        print_upload(upload);
+        done++;
     }
-    return EXIT_SUCCESS;
+    return end(wanted, done);
 }
 
 static int

@@ -378,6 +378,15 @@ def test_glued_option_values_of_the_helper(mount, storagefs_binary, tmp_path):
         made.command("umount", made.point)
 
 
+def test_words_that_say_nothing(local):
+    done = local.command("default", local.point, "", check=False)
+    assert done.returncode != 0 and "empty" in done.stderr
+    assert local.default() == "first"
+    done = local.command("uploads", local.point, "nosuch", check=False)
+    assert done.returncode == 1 and "nosuch: nothing waits" in done.stderr
+    assert local.command("uploads", local.point).stdout == ""
+
+
 def test_sync_with_nothing_to_wait_for(local):
     local.command("sync", local.point)
 
