@@ -24,31 +24,64 @@ linger_locked(Tree *tree, Node *node) REQUIRES(tree->lock)
         tree_core_drop_locked(tree, earlier);
 }
 
-/* Deletes exactly the version that was unlinked: what others put there since is theirs. */
+/* What a look found out holds for a moment only: a DELETE that is repeated must not meet what others have put
+ * there meanwhile. */
+#define FIRST_LOOK_HOLDS_US (2 * (gint64)G_USEC_PER_SEC)
+
 static gboolean
-delete_version(Call *call, const NodePlace *place, const char *etag, GError **error)
+look_for_version(Call *call, const NodePlace *place, const char *etag, gboolean *out_there, GError **error)
 {
-    Capabilities capabilities;
-    storage_get_capabilities(place->storage, &capabilities);
-    gboolean atomic = capabilities.delete_if_etag == CONDITION_ATOMIC;
+    g_auto(ObjectInfo) info = {0};
     g_autoptr(GError) failure = NULL;
-    if (!atomic) {
-        g_auto(ObjectInfo) info = {0};
-        if (!storage_stat_object(place->storage, call, place->container, place->key, &info, &failure)) {
-            if (error_is(failure, ERROR_NOT_FOUND))
-                return TRUE;
-            g_propagate_error(error, g_steal_pointer(&failure));
-            return FALSE;
-        }
-        if (g_strcmp0(info.etag, etag) != 0)
-            return TRUE;
+    *out_there = FALSE;
+    if (storage_stat_object(place->storage, call, place->container, place->key, &info, &failure)) {
+        *out_there = g_strcmp0(info.etag, etag) == 0;
+        return TRUE;
     }
-    if (storage_delete_object(place->storage, call, place->container, place->key, atomic ? etag : NULL,
-                              &failure) ||
+    if (error_is(failure, ERROR_NOT_FOUND))
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
+}
+
+static gboolean
+delete_object(Call *call, const NodePlace *place, const char *if_etag, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    if (storage_delete_object(place->storage, call, place->container, place->key, if_etag, &failure) ||
         error_is(failure, ERROR_CHANGED) || error_is(failure, ERROR_NOT_FOUND))
         return TRUE;
     g_propagate_error(error, g_steal_pointer(&failure));
     return FALSE;
+}
+
+/* Where the service has no condition for it. */
+static gboolean
+look_and_delete(Call *call, const NodePlace *place, const char *etag, GError **error)
+{
+    for (gint64 holds_us = FIRST_LOOK_HOLDS_US;; holds_us *= 2) {
+        gboolean there = FALSE;
+        g_autoptr(GError) failure = NULL;
+        if (!look_for_version(call, place, etag, &there, error))
+            return FALSE;
+        g_autoptr(Call) short_call = call_new_child(call, holds_us);
+        if (!there || delete_object(short_call, place, NULL, &failure))
+            return TRUE;
+        if (!error_is_transient(failure) || call_get_remaining_us(call) <= holds_us) {
+            g_propagate_error(error, g_steal_pointer(&failure));
+            return FALSE;
+        }
+    }
+}
+
+/* Deletes exactly the version that was unlinked: what others put there since is theirs. */
+static gboolean
+delete_version(Call *call, const NodePlace *place, const char *etag, GError **error)
+{
+    Capabilities can;
+    storage_get_capabilities(place->storage, &can);
+    return can.delete_if_etag == CONDITION_ATOMIC ? delete_object(call, place, etag, error)
+                                                  : look_and_delete(call, place, etag, error);
 }
 
 /* file: the Node's, or NULL. Its publication that was cut off may have stored a version that the Node was
