@@ -134,6 +134,17 @@ gboolean object_file_remove(ObjectFile *file, Call *call, const ObjectFileDeleti
 /* The name was unlinked or replaced: nothing is published any more, handles keep working. A publication that
  * runs is ended and waited for, so remove the object after this. What the journal had is gone, durably. */
 void object_file_drop(ObjectFile *file);
+/* The first half of it: what the journal has stays, until object_file_drop(). */
+void object_file_end_publishing(ObjectFile *file);
+/* After that: what is to be deleted in its name, for whoever finds it when this process is gone. A record
+ * with `deleting` and without content, whose id and sequence are the caller's to give: `base` is the version
+ * that the storage has, and each of `earlier` is one that it may have instead. NULL: nothing is stored, or
+ * may be. No I/O. */
+JournalRecord *object_file_make_removal(ObjectFile *file);
+/* What was found under its name is what it says is to be deleted; may_be: or nobody knows, because what was
+ * found has no metadata that could tell. */
+gboolean object_file_is_removed(const JournalRecord *removal, const ObjectInfo *found);
+gboolean object_file_may_be_removed(const JournalRecord *removal, const ObjectInfo *found);
 /* Looks whether a publication that failed, or was ended, was carried out all the same: then the file is based
  * on what is stored (object_file_get_info() tells), so that what is clean can be had and lent again. No look
  * when there is no doubt. The caller has no token of any file. Blocks: yes. */

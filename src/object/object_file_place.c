@@ -121,12 +121,11 @@ object_file_take_place(ObjectFile *file, Call *call, const char *container, cons
 }
 
 void
-object_file_drop(ObjectFile *file)
+object_file_end_publishing(ObjectFile *file)
 {
     lock_acquire(&file->lock);
     file->dropped = TRUE;
     g_autoptr(Call) call = file->publication_call != NULL ? call_ref(file->publication_call) : NULL;
-    gboolean waits = file->entry != NULL;
     lock_release(&file->lock);
     if (call != NULL)
         call_cancel(call);
@@ -135,7 +134,13 @@ object_file_drop(ObjectFile *file)
         condition_wait(&file->changed, &file->lock, 0);
     lock_release(&file->lock);
     stream_upload_abandon(file);
-    if (waits)
+}
+
+void
+object_file_drop(ObjectFile *file)
+{
+    object_file_end_publishing(file);
+    if (object_file_is_waiting(file))
         object_file_drop_record(file);
 }
 

@@ -1,4 +1,5 @@
-/* The removal of what waits in the journal and replaces a stored object.
+/* The removal of what waits in the journal and replaces a stored object, and what is to be known of an open
+ * one whose object is deleted later.
  *
  * The record says so before the stored version is deleted, because it would be left behind on top of nothing
  * if the process died before the record went too, or if nobody answered. Whoever wants to store it next
@@ -123,4 +124,45 @@ object_file_finish_removal(ObjectFile *file, Call *call, gboolean *out_removed, 
         return FALSE;
     }
     return ok;
+}
+
+JournalRecord *
+object_file_make_removal(ObjectFile *file)
+{
+    g_auto(ObjectInfo) stored = {0};
+    g_autoptr(GPtrArray) prospects = object_file_list_prospects(file, &stored);
+    if (stored.etag == NULL && prospects->len == 0)
+        return NULL;
+    JournalRecord *removal = journal_record_new();
+    removal->deleting = TRUE;
+    removal->since_us = g_get_real_time();
+    removal->storage = g_strdup(storage_get_name(file->storage));
+    removal->place = g_strdup(storage_get_place(file->storage));
+    lock_acquire(&file->lock);
+    removal->container = g_strdup(file->container);
+    removal->key = g_strdup(file->key);
+    lock_release(&file->lock);
+    removal->has_base = stored.etag != NULL;
+    removal->base.etag = g_strdup(stored.etag);
+    for (guint i = 0; i < MIN(prospects->len, JOURNAL_MAXIMUM_ATTEMPTS); i++)
+        g_ptr_array_add(removal->earlier, attempt_ref(prospects->pdata[i]));
+    return removal;
+}
+
+gboolean
+object_file_is_removed(const JournalRecord *removal, const ObjectInfo *found)
+{
+    gboolean is = removal->base.etag != NULL && g_strcmp0(removal->base.etag, found->etag) == 0;
+    for (guint i = 0; !is && found->metadata != NULL && i < removal->earlier->len; i++)
+        is = attempt_matches(removal->earlier->pdata[i], found);
+    return is;
+}
+
+gboolean
+object_file_may_be_removed(const JournalRecord *removal, const ObjectInfo *found)
+{
+    gboolean may_be = object_file_is_removed(removal, found);
+    for (guint i = 0; !may_be && found->metadata == NULL && i < removal->earlier->len; i++)
+        may_be = ((Attempt *)removal->earlier->pdata[i])->size_bytes == found->size_bytes;
+    return may_be;
 }

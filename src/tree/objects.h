@@ -1,8 +1,8 @@
 /* Containers and folders of object services, and what lies in them: what is known and how to ask, listings,
  * open objects, changes. Reading order: objects_look.c, objects_ask.c, objects_fetch.c, objects_pages.c,
  * objects_details.c, objects_ahead.c, objects_entry.c, objects_attributes.c, objects_open.c, objects_order.c,
- * objects_change.c, objects_linger.c, objects_doubt.c, objects_folder.c, objects_rename*.c, objects_move.c,
- * objects_journal.c, objects_xattr.c; objects.c is the table.
+ * objects_change.c, objects_linger.c, objects_removal.c, objects_doubt.c, objects_folder.c, objects_rename*.c,
+ * objects_move.c, objects_journal.c, objects_xattr.c; objects.c is the table.
  */
 #pragma once
 
@@ -58,12 +58,13 @@ typedef struct {
     EntryFacts facts;
     ObjectInfo info; /* of the object or the folder's marker; info.key NULL: not asked for */
     gboolean present;
+    gint64 asked_us; /* what it says is no older */
 } ObjectsFetched;
 typedef enum { HINT_NONE, HINT_OBJECT, HINT_FOLDER, HINT_LISTED_FOLDER } ObjectsHint;
 gboolean objects_fetch(Tree *tree, Call *call, const NodePlace *place, ObjectsHint hint, ObjectsAsk ask,
                        ObjectsFetched *out, GError **error);
-/* Takes over what the store told about the object at `place`; info is empty then. FALSE: that is no name
- * here.
+/* Takes over what the store told about the object at `place`, asked at out->asked_us; info is empty then.
+ * FALSE: that is no name here.
  */
 gboolean objects_fetched_take(Tree *tree, const NodePlace *place, ObjectInfo *info, ObjectsFetched *out);
 void objects_fetched_clear(ObjectsFetched *fetched);
@@ -170,9 +171,44 @@ gboolean objects_try_lingering(Tree *tree, Call *call, Node *node, ObjectFile *f
 /* The last handle of a lingering Node was closed. */
 void objects_end_lingering(Tree *tree, Call *call, Node *node, ObjectFile *file);
 
+/* Deletes exactly the version that was unlinked: what others put there since is theirs. TRUE too when it is
+ * gone or replaced. */
+gboolean objects_delete_version(Call *call, const NodePlace *place, const char *etag, GError **error);
+
+/* objects_removal.c. What is unlinked while open stays so when the process is killed, see there.
+ * open: at the beginning, before anything is asked of a storage; start: when the journal is restored too;
+ * stop, close: at the end. */
+void objects_removal_open(Tree *tree);
+void objects_removal_start(Tree *tree);
+void objects_removal_stop(Tree *tree);
+void objects_removal_close(Tree *tree);
+/* Before unlink() of an open file is answered, after object_file_end_publishing(). Durable when it returns;
+ * what cannot be written is logged, and keeps nobody from removing files. */
+void objects_removal_note(Tree *tree, Node *node, ObjectFile *file);
+/* The record of a Node, which is not one of the Node's any more; NULL when there is none. */
+JournalRecord *objects_removal_take_locked(Tree *tree, Node *node) REQUIRES(tree->lock);
+/* It is done, durably when this returns. Takes record, which may be NULL. */
+void objects_removal_end(Tree *tree, JournalRecord *record);
+/* It waits in the journal: then it was not removed. At the beginning. */
+void objects_removal_overrule(Tree *tree, const JournalRecord *waiting);
+/* What a storage has told, asked at asked_us, is an object that was removed before a crash. */
+gboolean objects_removal_hides(Tree *tree, Storage *storage, const char *container, const ObjectInfo *info,
+                               gint64 asked_us);
+/* Takes such ones out of a page. */
+void objects_removal_hide_listed_locked(Tree *tree, Storage *storage, const char *container, ListPage *page,
+                                        gint64 asked_us) REQUIRES(tree->lock);
+/* The name cannot be taken before objects_removal_finish_name(). */
+gboolean objects_removal_is_left_locked(Tree *tree, Node *parent, const char *name) REQUIRES(tree->lock);
+/* Deletes what such removals have left under the name, or below the directory, or below a prefix, now. */
+gboolean objects_removal_finish_name(Tree *tree, Call *call, Node *parent, const char *name, GError **error);
+gboolean objects_removal_finish_below(Tree *tree, Call *call, Node *directory, GError **error);
+gboolean objects_removal_finish_prefix(Tree *tree, Call *call, const NodePlace *place, GError **error);
+
 /* objects_linger.c. The service did not answer at the last close: the name stays hidden, and its object is
  * deleted in the background as soon as that can be done, at the latest when the tree is freed. */
 void objects_linger(Tree *tree, Node *node, ObjectFile *file);
+/* Between two tries: longer with each that failed, until the tree is closing. */
+void objects_linger_wait_locked(Tree *tree, guint failures) REQUIRES(tree->lock);
 
 /* objects_doubt.c. A change of a name failed. Without an answer it may have happened, or half of it: whoever
  * looks next asks the service. */

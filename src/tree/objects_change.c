@@ -11,44 +11,80 @@
 #define MAXIMUM_ATTEMPTS 4u
 
 /* Another one may linger by this name still, when ours was made or moved here just then: its object was
- * replaced by ours. */
+ * replaced by ours. *out_earlier: its record, or NULL. Nobody deletes the object before note_removal() is
+ * done. */
 static void
-linger_locked(Tree *tree, Node *node) REQUIRES(tree->lock)
+linger_locked(Tree *tree, Node *node, JournalRecord **out_earlier) REQUIRES(tree->lock)
 {
     Node *parent = node->parent;
+    node->flags |= NODE_DELETING;
     if (parent->folder->lingering == NULL)
         parent->folder->lingering = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     Node *earlier = g_hash_table_lookup(parent->folder->lingering, node->name);
     g_hash_table_insert(parent->folder->lingering, g_strdup(node->name), tree_core_hold_locked(node));
-    if (earlier != NULL)
-        tree_core_drop_locked(tree, earlier);
+    if (earlier == NULL)
+        return;
+    *out_earlier = objects_removal_take_locked(tree, earlier);
+    tree_core_drop_locked(tree, earlier);
 }
 
-/* Deletes exactly the version that was unlinked: what others put there since is theirs. */
+/* What a look found out holds for a moment only: a DELETE that is repeated must not meet what others have put
+ * there meanwhile. */
+#define FIRST_LOOK_HOLDS_US (2 * (gint64)G_USEC_PER_SEC)
+
 static gboolean
-delete_version(Call *call, const NodePlace *place, const char *etag, GError **error)
+look_for_version(Call *call, const NodePlace *place, const char *etag, gboolean *out_there, GError **error)
 {
-    Capabilities capabilities;
-    storage_get_capabilities(place->storage, &capabilities);
-    gboolean atomic = capabilities.delete_if_etag == CONDITION_ATOMIC;
+    g_auto(ObjectInfo) info = {0};
     g_autoptr(GError) failure = NULL;
-    if (!atomic) {
-        g_auto(ObjectInfo) info = {0};
-        if (!storage_stat_object(place->storage, call, place->container, place->key, &info, &failure)) {
-            if (error_is(failure, ERROR_NOT_FOUND))
-                return TRUE;
-            g_propagate_error(error, g_steal_pointer(&failure));
-            return FALSE;
-        }
-        if (g_strcmp0(info.etag, etag) != 0)
-            return TRUE;
+    *out_there = FALSE;
+    if (storage_stat_object(place->storage, call, place->container, place->key, &info, &failure)) {
+        *out_there = g_strcmp0(info.etag, etag) == 0;
+        return TRUE;
     }
-    if (storage_delete_object(place->storage, call, place->container, place->key, atomic ? etag : NULL,
-                              &failure) ||
+    if (error_is(failure, ERROR_NOT_FOUND))
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
+}
+
+static gboolean
+delete_object(Call *call, const NodePlace *place, const char *if_etag, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    if (storage_delete_object(place->storage, call, place->container, place->key, if_etag, &failure) ||
         error_is(failure, ERROR_CHANGED) || error_is(failure, ERROR_NOT_FOUND))
         return TRUE;
     g_propagate_error(error, g_steal_pointer(&failure));
     return FALSE;
+}
+
+/* Where the service has no condition for it. */
+static gboolean
+look_and_delete(Call *call, const NodePlace *place, const char *etag, GError **error)
+{
+    for (gint64 holds_us = FIRST_LOOK_HOLDS_US;; holds_us *= 2) {
+        gboolean there = FALSE;
+        g_autoptr(GError) failure = NULL;
+        if (!look_for_version(call, place, etag, &there, error))
+            return FALSE;
+        g_autoptr(Call) short_call = call_new_child(call, holds_us);
+        if (!there || delete_object(short_call, place, NULL, &failure))
+            return TRUE;
+        if (!error_is_transient(failure) || call_get_remaining_us(call) <= holds_us) {
+            g_propagate_error(error, g_steal_pointer(&failure));
+            return FALSE;
+        }
+    }
+}
+
+gboolean
+objects_delete_version(Call *call, const NodePlace *place, const char *etag, GError **error)
+{
+    Capabilities can;
+    storage_get_capabilities(place->storage, &can);
+    return can.delete_if_etag == CONDITION_ATOMIC ? delete_object(call, place, etag, error)
+                                                  : look_and_delete(call, place, etag, error);
 }
 
 /* file: the Node's, or NULL. Its publication that was cut off may have stored a version that the Node was
@@ -70,7 +106,7 @@ delete_lingering(Tree *tree, Call *call, Node *node, ObjectFile *file, GError **
     if (!ok || etag == NULL)
         return ok;
     g_autoptr(LoanCall) loans = objects_call_in_loans(tree, call, &place, error);
-    return loans != NULL && delete_version(call, &place, etag, error);
+    return loans != NULL && objects_delete_version(call, &place, etag, error);
 }
 
 /* One thread at a time: the last close and whoever takes the name may both want to delete the object, and a
@@ -91,10 +127,27 @@ begin_deletion(Tree *tree, Call *call, Node *node, gboolean *out_mine, GError **
     return ok;
 }
 
-/* forget: the object is gone, or nobody will try again. */
+typedef enum {
+    DELETION_DONE,   /* the object is gone, or is not to be deleted any more */
+    DELETION_FAILED, /* and is tried again here */
+    DELETION_LEFT    /* to the next mount */
+} DeletionEnd;
+
+/* The record goes before anybody may store something new under the name, of which it could not be told. */
 static void
-end_deletion(Tree *tree, Node *node, gboolean forget)
+end_deletion(Tree *tree, Node *node, DeletionEnd end)
 {
+    gboolean forget = end != DELETION_FAILED;
+    JournalRecord *record = NULL;
+    if (forget) {
+        lock_acquire(&tree->lock);
+        record = objects_removal_take_locked(tree, node);
+        lock_release(&tree->lock);
+    }
+    if (end == DELETION_DONE)
+        objects_removal_end(tree, record);
+    else
+        journal_record_free(record);
     lock_acquire(&tree->lock);
     node->flags &= (guint16)~NODE_DELETING;
     tree_core_wake_locked(tree);
@@ -118,13 +171,13 @@ objects_try_lingering(Tree *tree, Call *call, Node *node, ObjectFile *file, gboo
     if (!begin_deletion(tree, NULL, node, &mine, NULL) || !mine)
         return TRUE;
     gboolean ok = delete_lingering(tree, call, node, file, &error);
-    gboolean again = !ok && !last && error_leaves_doubt(error);
-    if (!ok && !again) {
+    gboolean in_doubt = !ok && error_leaves_doubt(error);
+    if (!ok && (last || !in_doubt)) {
         g_autofree char *path = tree_describe(tree, node);
         log_warning("%s: unlinked, but its object stays: %s", path, error->message);
     }
-    end_deletion(tree, node, !again);
-    return !again;
+    end_deletion(tree, node, !in_doubt ? DELETION_DONE : last ? DELETION_LEFT : DELETION_FAILED);
+    return last || !in_doubt;
 }
 
 void
@@ -152,7 +205,7 @@ objects_finish_lingering_node(Tree *tree, Call *call, Node *node, GError **error
         log_warning("%s: open, but its object goes: %s", path, ignored->message);
     }
     gboolean deleted = delete_lingering(tree, call, node, file, error);
-    end_deletion(tree, node, deleted);
+    end_deletion(tree, node, deleted ? DELETION_DONE : DELETION_FAILED);
     return deleted;
 }
 
@@ -166,8 +219,9 @@ objects_finish_lingering_name(Tree *tree, Call *call, Node *directory, const cha
         tree_core_hold_locked(node);
     lock_release(&tree->lock);
     if (node == NULL)
-        return TRUE;
-    gboolean ok = objects_finish_lingering_node(tree, call, node, error);
+        return objects_removal_finish_name(tree, call, directory, name, error);
+    gboolean ok = objects_finish_lingering_node(tree, call, node, error) &&
+                  objects_removal_finish_name(tree, call, directory, name, error);
     tree_node_unref(tree, node);
     return ok;
 }
@@ -211,7 +265,7 @@ objects_finish_lingering(Tree *tree, Call *call, Node *directory, GError **error
     for (guint i = 0; i < names->len; i++)
         if (!objects_finish_lingering_name(tree, call, directory, g_ptr_array_index(names, i), error))
             return FALSE;
-    return TRUE;
+    return objects_removal_finish_below(tree, call, directory, error);
 }
 
 /* What the name was found as may have gone, or been replaced, while requests were under way. */
@@ -226,22 +280,38 @@ check_attached_locked(Node *node, GError **error)
     return FALSE;
 }
 
+/* What is to be deleted is noted when no publication can change it any more, and before the journal gives up
+ * what waits: whoever finds this after a crash has the name as it was, or not at all. */
+static void
+note_removal(Tree *tree, Node *node, ObjectFile *file, JournalRecord *earlier)
+{
+    object_file_end_publishing(file);
+    objects_removal_note(tree, node, file);
+    objects_removal_end(tree, earlier);
+    object_file_drop(file);
+    lock_acquire(&tree->lock);
+    node->flags &= (guint16)~NODE_DELETING;
+    tree_core_wake_locked(tree);
+    lock_release(&tree->lock);
+}
+
 /* Open: hidden now, deleted at the last close. Dropping the file waits for a publication that runs, which
  * tells the Node about itself: without the lock. */
 static gboolean
 unlink_open(Tree *tree, Node *node, gboolean *out_open, GError **error)
 {
     g_autoptr(ObjectFile) file = NULL;
+    JournalRecord *earlier = NULL;
     lock_acquire(&tree->lock);
     gboolean ok = check_attached_locked(node, error);
     if (ok && node->kind == NODE_FILE && node->file != NULL) {
         file = object_file_ref(node->file);
-        linger_locked(tree, node);
+        linger_locked(tree, node, &earlier);
         objects_vanished_locked(tree, node->parent, node->name);
     }
     lock_release(&tree->lock);
     if (file != NULL)
-        object_file_drop(file);
+        note_removal(tree, node, file, earlier);
     *out_open = file != NULL;
     return ok;
 }
@@ -257,7 +327,7 @@ delete_waiting(gpointer data, const char *etag, GError **error)
 {
     const WaitingDeletion *deletion = data;
     g_autoptr(LoanCall) loans = objects_call_in_loans(deletion->tree, deletion->call, deletion->place, error);
-    return loans != NULL && delete_version(deletion->call, deletion->place, etag, error);
+    return loans != NULL && objects_delete_version(deletion->call, deletion->place, etag, error);
 }
 
 /* It waits in the journal, and nobody has it open: what is stored goes first, because it cannot go later, and

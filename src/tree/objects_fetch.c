@@ -146,7 +146,8 @@ ask_folder(gpointer data)
 gboolean
 objects_fetched_take(Tree *tree, const NodePlace *place, ObjectInfo *info, ObjectsFetched *out)
 {
-    if (info->key == NULL)
+    if (info->key == NULL ||
+        objects_removal_hides(tree, place->storage, place->container, info, out->asked_us))
         return FALSE;
     /* An empty object whose key ends in '/' is the mark of its folder, not a file in it. */
     gboolean in_folders = storage_get_settings(place->storage)->folders;
@@ -243,6 +244,7 @@ gboolean
 objects_fetch(Tree *tree, Call *call, const NodePlace *place, ObjectsHint hint, ObjectsAsk ask,
               ObjectsFetched *out, GError **error)
 {
+    out->asked_us = tree_core_now();
     if (place->beside)
         return fetch_beside(tree, call, place, ask, out, error);
     FolderQuestion question = {.tree = tree,

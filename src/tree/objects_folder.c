@@ -112,9 +112,11 @@ is_below_key(const char *key, const char *ignored)
 }
 
 static gboolean
-fetch_content(Call *call, const NodePlace *place, const char *ignored, FolderContent *out, GError **error)
+fetch_content(Tree *tree, Call *call, const NodePlace *place, const char *ignored, FolderContent *out,
+              GError **error)
 {
     g_auto(ListPage) page;
+    gint64 asked_us = tree_core_now();
     list_page_init(&page);
     if (!objects_fetch_first(place->storage, call, place->container, place->prefix, 3, &page, error))
         return FALSE;
@@ -122,7 +124,8 @@ fetch_content(Call *call, const NodePlace *place, const char *ignored, FolderCon
         const ObjectInfo *info = &g_array_index(page.objects, ObjectInfo, i);
         if (strcmp(info->key, place->prefix) == 0 && info->size_bytes == 0)
             out->has_marker = TRUE;
-        else if (!is_below_key(info->key, ignored))
+        else if (!is_below_key(info->key, ignored) &&
+                 !objects_removal_hides(tree, place->storage, place->container, info, asked_us))
             out->others++;
     }
     return TRUE;
@@ -191,7 +194,7 @@ objects_keep_folder(Tree *tree, Call *call, Node *folder, const char *key, GErro
         has_others_listed(tree, folder))
         return TRUE;
     if (!init_folder_place(tree, folder, &place, &attributes, error) ||
-        !fetch_content(call, &place, key, &content, error))
+        !fetch_content(tree, call, &place, key, &content, error))
         return FALSE;
     if (content.others > 0 && !content.has_marker)
         return TRUE;
@@ -220,7 +223,7 @@ objects_check_empty(Tree *tree, Call *call, Node *folder, GError **error)
     FolderContent content = {0};
     if (!objects_finish_lingering(tree, call, folder, error) ||
         !init_folder_place(tree, folder, &place, &ignored, error) ||
-        !fetch_content(call, &place, NULL, &content, error))
+        !fetch_content(tree, call, &place, NULL, &content, error))
         return FALSE;
     return content.others == 0 || tree_core_fail(tree, folder, ERROR_NOT_EMPTY, "is not empty", error);
 }

@@ -93,6 +93,7 @@ restore(Tree *tree, Storage *storage, JournalRecord *record)
     ObjectFileEvents events = {0};
     if (node != NULL)
         objects_fill_events(tree, node, &events);
+    objects_removal_overrule(tree, record);
     ObjectFile *file = object_file_restore(tree->store, storage, record, &events, &error);
     if (file == NULL) {
         log_error("%s: waits in the journal, and cannot be read: %s", what, error->message);

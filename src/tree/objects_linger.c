@@ -15,9 +15,8 @@ typedef struct {
     ObjectFile *file;
 } Unsettled;
 
-/* Until the time is over, or the tree is closing. */
-static void
-wait_locked(Tree *tree, guint failures) REQUIRES(tree->lock)
+void
+objects_linger_wait_locked(Tree *tree, guint failures)
 {
     g_autoptr(Call) pause = call_new(MIN(FIRST_WAIT_US << MIN(failures, 6), MAXIMUM_WAIT_US));
     while (!tree->closing && tree_core_wait_locked(tree, pause, NULL))
@@ -53,7 +52,8 @@ run(gpointer data)
     Unsettled *unsettled;
     g_autoptr(Call) ending = NULL;
     lock_acquire(&tree->lock);
-    while (wait_locked(tree, failures), (unsettled = g_queue_pop_head(&tree->unsettled)) != NULL) {
+    while (objects_linger_wait_locked(tree, failures),
+           (unsettled = g_queue_pop_head(&tree->unsettled)) != NULL) {
         if (tree->closing && ending == NULL)
             ending = call_new(LAST_US);
         lock_release(&tree->lock);

@@ -142,12 +142,20 @@ run_all(Move *move, WorkerTask task)
     worker_group_free(group);
 }
 
+/* Before the crash, while it was open. */
+static gboolean
+was_removed(const Move *move, const ObjectInfo *info)
+{
+    return move->resumes != NULL && objects_removal_hides(move->resumes, move->from->storage,
+                                                          move->from->container, info, tree_core_now());
+}
+
 static void
 add_items(Move *move, const ListPage *page)
 {
     for (guint i = 0; i < page->objects->len; i++) {
         const ObjectInfo *info = &g_array_index(page->objects, ObjectInfo, i);
-        if (!g_str_has_prefix(info->key, move->from->prefix))
+        if (!g_str_has_prefix(info->key, move->from->prefix) || was_removed(move, info))
             continue;
         MoveItem *item = g_new0(MoveItem, 1);
         item->move = move;

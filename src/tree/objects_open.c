@@ -144,8 +144,22 @@ objects_open_ready(Tree *tree, Node *node, int flags, FileHandle **out_handle, g
         return FALSE;
     lock_acquire(&tree->lock);
     gboolean ok = !(node->flags & NODE_STALE) && may_open_locked(tree, node, flags) &&
+                  !(wants_write(flags) && objects_removal_is_left_locked(tree, node->parent, node->name)) &&
                   open_file_locked(tree, node, flags, out_handle, out_keep_cache, &is_stale, NULL);
     lock_release(&tree->lock);
+    return ok;
+}
+
+/* Another version than the one that was removed before: what is written might come to be the same. */
+static gboolean
+finish_removal(Tree *tree, Call *call, Node *node, GError **error)
+{
+    lock_acquire(&tree->lock);
+    Node *parent = tree_core_hold_locked(node->parent);
+    g_autofree char *name = g_strdup(node->name);
+    lock_release(&tree->lock);
+    gboolean ok = objects_removal_finish_name(tree, call, parent, name, error);
+    tree_node_unref(tree, parent);
     return ok;
 }
 
@@ -164,7 +178,8 @@ objects_open(Tree *tree, Call *call, Node *node, int flags, FileHandle **out_han
              GError **error)
 {
     if (!check_kind(tree, node, error) ||
-        (wants_write(flags) && !tree_core_check_writable(tree, node, error)))
+        (wants_write(flags) &&
+         !(tree_core_check_writable(tree, node, error) && finish_removal(tree, call, node, error))))
         return FALSE;
     lock_acquire(&tree->lock);
     gboolean ready = may_open_locked(tree, node, flags);
@@ -229,7 +244,8 @@ objects_create_ready(Tree *tree, Node *parent, const char *name, int flags, cons
         return TREE_WOULD_WAIT;
     lock_acquire(&tree->lock);
     gboolean hidden =
-        parent->folder->lingering != NULL && g_hash_table_contains(parent->folder->lingering, name);
+        (parent->folder->lingering != NULL && g_hash_table_contains(parent->folder->lingering, name)) ||
+        objects_removal_is_left_locked(tree, parent, name);
     TreeReady ready =
         objects_known_locked(tree, parent, name, LOOK_KIND, FALSE, tree_core_now(), &node, &ignored);
     gboolean made_here = ready == TREE_ABSENT && !hidden &&

@@ -158,7 +158,7 @@ run_task(gpointer data)
     g_autoptr(OrderTask) task = data;
     Tree *tree = task->tree;
     const NodePlace *place = &task->place;
-    g_auto(ObjectsFetched) fetched = {0};
+    g_auto(ObjectsFetched) fetched = {.asked_us = tree_core_now()};
     g_auto(ObjectInfo) info = {0};
     g_autoptr(Call) call = storage_new_call(place->storage);
     if (is_still_wanted(task) && small_object_fetch_ahead(tree->store, call, place->storage, place->container,

@@ -159,6 +159,9 @@ fetch(PageRequest *request, Call *call, GError **error)
     gboolean ok = list_page(request, call, &failure);
     lock_acquire(&tree->lock);
     if (ok)
+        objects_removal_hide_listed_locked(tree, request->storage, request->container, &request->page,
+                                           asked_us);
+    if (ok)
         listing_scan_deliver(listing->scan, request->segment, &request->page, request->sample,
                              get_known_at_us(request, asked_us));
     else

@@ -188,7 +188,11 @@ move_bare_mark(ObjectsRename *rename, GError **error)
 static gboolean
 move_folder(ObjectsRename *rename, GPtrArray *open, GError **error)
 {
-    if (!settle_open(rename, open, error))
+    if (!settle_open(rename, open, error) ||
+        !objects_finish_lingering_name(rename->tree, rename->call, rename->new_parent, rename->new_name,
+                                       error) ||
+        !objects_removal_finish_prefix(rename->tree, rename->call, &rename->from, error) ||
+        !objects_removal_finish_prefix(rename->tree, rename->call, &rename->to, error))
         return FALSE;
     g_autoptr(GPtrArray) etags = list_etags(rename, open);
     if (!objects_keep_folder(rename->tree, rename->call, rename->parent, rename->from.prefix, error) ||

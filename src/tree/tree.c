@@ -31,8 +31,10 @@ tree_new(StorageSet *set, ObjectStore *store, const TreeSettings *settings)
     tree->root = node_new(NULL, "", NODE_ROOT);
     tree->root->folder->tree = tree;
     root_init(tree);
+    objects_removal_open(tree);
     objects_move_recover(tree);
     objects_journal_restore(tree);
+    objects_removal_start(tree);
     return tree;
 }
 
@@ -76,12 +78,14 @@ drop_nodes(Tree *tree)
 void
 tree_free(Tree *tree)
 {
+    objects_removal_stop(tree);
     wait_for_tasks(tree);
     tree_set_observer(tree, NULL);
     tree_core_flush(tree);
     objects_journal_forget(tree);
     drop_nodes(tree);
     tree_core_flush(tree);
+    objects_removal_close(tree);
     tree_core_clear_queues(tree);
     node_free(tree->root);
     node_table_clear(&tree->table);

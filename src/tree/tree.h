@@ -46,7 +46,9 @@ typedef struct {
     gid_t gid;
     mode_t umask; /* taken off the modes of what has none of its own */
     gboolean read_only;
-    const char *state_dir; /* private; records of folder renames lie in its "renames"; NULL: none are kept */
+    /* Private; records of folder renames lie in its "renames", of removals in its "removals"; NULL: none are
+     * kept. */
+    const char *state_dir;
 } TreeSettings;
 
 /* set and store are borrowed and outlive the tree. */

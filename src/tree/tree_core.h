@@ -60,6 +60,8 @@ typedef struct {
     const char *refusal;
 } TreeOperations;
 
+typedef struct Removals Removals;
+
 struct Tree {
     Lock lock;
     Condition changed; /* a page came, a HEAD ahead came, work ended */
@@ -67,7 +69,7 @@ struct Tree {
     StorageSet *set;
     ObjectStore *store;
     TreeSettings settings;
-    char *state_dir; /* NULL: folder renames are not journalled */
+    char *state_dir; /* NULL: folder renames and removals are not journalled */
     TreeObserver observer;
     gboolean has_observer;
     NodeTable table;
@@ -84,6 +86,7 @@ struct Tree {
     guint streams;         /* listings that are fetched ahead of their readers */
     GQueue unsettled;      /* objects_linger.c's: unlinked, and not deleted yet */
     gboolean settling;     /* a thread is at it */
+    Removals *removals;    /* objects_removal.c's; NULL: none outlive the process */
     gboolean closing;
     guint64 listed_names, long_names;
 };

@@ -167,9 +167,13 @@ def test_a_removal_whose_answer_is_lost(case):
     case.proxy.set_rules(REFUSED)
     (case.path / "old").write_bytes(b"new")
     wait_until(lambda: case.mount.status()["objects"]["open_files"] == 0, message="the release of the handle")
-    case.proxy.set_rules(REFUSED, {"operation": "DeleteObject", "drop_reply": True})
-    fails_with((errno.ETIMEDOUT, errno.EIO), os.unlink, case.path / "old")
-    assert case.keys() == []
+    lost = {"operation": "DeleteObject", "drop_reply": True}
+    case.proxy.set_rules(REFUSED, lost)
+    case.proxy.reset()
+    remover = subprocess.Popen(["rm", "-f", case.path / "old"], stderr=subprocess.DEVNULL)
+    wait_until(lambda: any(entry["operation"] == "DeleteObject" for entry in case.proxy.injected()), message="the deletion")
+    case.proxy.set_rules(REFUSED, lost, {"operation": "HeadObject", "status": 503})
+    assert remover.wait(60) != 0 and case.keys() == []
     case.proxy.set_rules()
     wait_stored(case)
     assert os.listdir(case.path) == [] and case.keys() == [] and journal_files(case) == []

@@ -223,6 +223,26 @@ test_unlink_after_replacement(TreeFixture *fixture, gconstpointer keys)
     g_assert_false(tree_fixture_has(fixture, "file"));
 }
 
+/* A directory takes the name while the file is open. */
+static void
+test_folder_renamed_onto_it(TreeFixture *fixture, gconstpointer keys)
+{
+    Node *node = NULL;
+    GError *error = NULL;
+    tree_fixture_forget(fixture, tree_fixture_mkdir(fixture, fixture->container, "d"));
+    tree_fixture_write(fixture, fixture->container, "file", "old");
+    FileHandle *handle = tree_fixture_open_file(fixture, fixture->container, "file", O_RDONLY, &node);
+    g_assert_true(tree_unlink(fixture->tree, NULL, fixture->container, "file", NULL));
+    tree_rename(fixture->tree, NULL, fixture->container, "d", fixture->container, "file", 0, &error);
+    g_assert_no_error(error);
+    tree_fixture_grow_old(fixture);
+    tree_fixture_assert_list(fixture, fixture->container, "file");
+    g_assert_true(S_ISDIR(tree_fixture_stat(fixture, fixture->container, "file").st_mode));
+    tree_fixture_assert_reads(handle, "old");
+    tree_fixture_close_file(fixture, node, handle);
+    g_assert_true(S_ISDIR(tree_fixture_stat(fixture, fixture->container, "file").st_mode));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -248,5 +268,7 @@ main(int argc, char **argv)
         ADD(deleted_at_the_end);
     }
     tree_fixture_add("/tree/linger/unlink-after-replacement", test_unlink_after_replacement, NULL);
+    tree_fixture_add("/tree/linger/folder-renamed-onto-it", test_folder_renamed_onto_it,
+                     TREE_FIXTURE_FRESH "folders = yes\n");
     return g_test_run();
 }
