@@ -71,14 +71,16 @@ object_file_complete_base(ObjectFile *file, Call *call, GError **error)
     return TRUE;
 }
 
-/* Without metadata it is to be completed, by whoever restores it, too. */
 void
-object_file_mark_base_locked(const ObjectFile *file, JournalRecord *record)
+object_file_fill_base_locked(const ObjectFile *file, ObjectInfo *out)
 {
+    object_info_copy(out, &file->info);
+    g_clear_pointer(&out->key, g_free);
+    out->size_bytes = object_version_get_size(file->base);
     if (file->bare || file->completed)
-        g_clear_pointer(&record->base.metadata, g_hash_table_unref);
-    else if (record->base.metadata == NULL)
-        record->base.metadata = metadata_new();
+        g_clear_pointer(&out->metadata, g_hash_table_unref);
+    else if (out->metadata == NULL)
+        out->metadata = metadata_new();
 }
 
 void

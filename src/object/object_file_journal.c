@@ -186,12 +186,8 @@ set_names_locked(const ObjectFile *file, JournalRecord *record)
     record->exclusive = file->exclusive;
     object_info_clear(&record->base);
     record->base = (ObjectInfo){0};
-    if (!record->has_base)
-        return;
-    object_info_copy(&record->base, &file->info);
-    g_clear_pointer(&record->base.key, g_free);
-    record->base.size_bytes = object_version_get_size(file->base);
-    object_file_mark_base_locked(file, record);
+    if (record->has_base)
+        object_file_fill_base_locked(file, &record->base);
 }
 
 static JournalRecord *

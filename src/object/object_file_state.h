@@ -123,9 +123,9 @@ char *object_file_describe(ObjectFile *file);
  * fetched. Does nothing for other files. Under a token. Fails: CHANGED (another object is there now, or
  * none), and what the look fails with. Blocks: yes. */
 gboolean object_file_complete_base(ObjectFile *file, Call *call, GError **error);
-/* A record says of its base, which it has, whether that was done; and takes over what came by it after the
- * state that is committed. */
-void object_file_mark_base_locked(const ObjectFile *file, JournalRecord *record);
+/* The base for a record: without metadata (NULL) it is to be completed by whoever restores it, too. */
+void object_file_fill_base_locked(const ObjectFile *file, ObjectInfo *out);
+/* What came by the base after the state that is committed becomes part of its record. */
 void object_file_complete_record_locked(ObjectFile *file, JournalRecord *record);
 /* Attributes that the storage has, where nobody has set others here. */
 void object_file_take_attributes_locked(ObjectFile *file, const FileAttributes *attributes);
