@@ -5,7 +5,7 @@
  *   object_file_place.c    rename, drop                     object_file_journal.c  what is in the journal
  *   publication.c          what is sent to the storage      stream_upload.c        parts that go out while
  *   object_file_doubt.c    whether it has arrived           writing
- *   object_file_remove.c   unlink of what waits           object_file_base.c     a base that is known badly
+ *   object_file_remove.c   unlink of what waits             object_file_base.c     completing the base
  */
 #pragma once
 
