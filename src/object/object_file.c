@@ -25,6 +25,7 @@ static void
 set_base(ObjectFile *file, const ObjectInfo *version)
 {
     object_info_copy(&file->info, version);
+    file->bare = version->metadata == NULL;
     file->base = object_version_get(file->store->versions, file->storage, file->container, file->key,
                                     version->etag, version->size_bytes);
     extent_map_set(file->extents, &(Extent){0, version->size_bytes, EXTENT_VERSION, file->base, 0});
@@ -76,6 +77,7 @@ object_file_learn(ObjectFile *file, const ObjectInfo *known, const FileAttribute
         object_info_clear(&file->info);
         object_info_copy(&file->info, known);
         file->info.size_bytes = object_version_get_size(file->base);
+        file->bare = FALSE;
         g_hash_table_unref(file->others);
         file->others = g_hash_table_ref(known->metadata);
         g_free(file->content_type);

@@ -186,11 +186,8 @@ set_names_locked(const ObjectFile *file, JournalRecord *record)
     record->exclusive = file->exclusive;
     object_info_clear(&record->base);
     record->base = (ObjectInfo){0};
-    if (!record->has_base)
-        return;
-    object_info_copy(&record->base, &file->info);
-    g_clear_pointer(&record->base.key, g_free);
-    record->base.size_bytes = object_version_get_size(file->base);
+    if (record->has_base)
+        object_file_fill_base_locked(file, &record->base);
 }
 
 static JournalRecord *
@@ -327,6 +324,7 @@ commit(ObjectFile *file, GError **error)
         id = journal_folder_take_id(folder_of(file));
     lock_acquire(&file->lock);
     guint64 changes = file->changes, attribute_changes = file->attribute_changes;
+    file->completed = FALSE;
     g_autoptr(JournalRecord) record = make_record_locked(file, id);
     lock_release(&file->lock);
     if (!put_data(file, record, error) || !write_record(file, record, error))
@@ -533,6 +531,7 @@ rewrite_record(ObjectFile *file, JournalParking parking, const char *last_error,
     if (record == NULL)
         return FALSE;
     lock_acquire(&file->lock);
+    object_file_complete_record_locked(file, record);
     guint64 base = object_file_get_base_id_locked(file);
     if (base == file->committed_base || follow_base_locked(file, record)) {
         set_names_locked(file, record);
@@ -576,7 +575,7 @@ object_file_note_attempt(ObjectFile *file)
 {
     g_autoptr(GError) error = NULL;
     lock_acquire(&file->lock);
-    gboolean needed = file->entry != NULL && !is_committed_locked(file);
+    gboolean needed = file->entry != NULL && (file->completed || !is_committed_locked(file));
     lock_release(&file->lock);
     if (!needed)
         return;

@@ -94,6 +94,7 @@ take_result_locked(ObjectFile *file, const PublicationResult *result, gboolean c
     file->generation++;
     object_info_clear(&file->info);
     object_info_copy(&file->info, &result->info);
+    file->bare = FALSE;
     if (file->attributes_dirty) {
         if (content)
             keep_others_locked(file);
@@ -105,8 +106,8 @@ take_result_locked(ObjectFile *file, const PublicationResult *result, gboolean c
     file->others = g_hash_table_ref(result->info.metadata);
 }
 
-static void
-take_attributes_locked(ObjectFile *file, const FileAttributes *attributes)
+void
+object_file_take_attributes_locked(ObjectFile *file, const FileAttributes *attributes)
 {
     unsigned taken = ~file->explicit_attributes;
     if (taken & FILE_SET_MODE)
@@ -131,8 +132,9 @@ object_file_take_metadata(ObjectFile *file, const char *etag, const ObjectInfo *
         file->generation++;
         object_info_clear(&file->info);
         object_info_copy(&file->info, stored);
-        take_attributes_locked(file, attributes);
+        object_file_take_attributes_locked(file, attributes);
     }
+    file->bare = file->bare && !same;
     if (same && !file->attributes_dirty) {
         g_hash_table_unref(file->others);
         file->others = stored->metadata != NULL ? g_hash_table_ref(stored->metadata) : metadata_new();

@@ -5,7 +5,7 @@
  *   object_file_place.c    rename, drop                     object_file_journal.c  what is in the journal
  *   publication.c          what is sent to the storage      stream_upload.c        parts that go out while
  *   object_file_doubt.c    whether it has arrived           writing
- *   object_file_remove.c   unlink of what waits, or is open
+ *   object_file_remove.c   unlink of what waits, is open    object_file_base.c     completing the base
  */
 #pragma once
 
@@ -39,6 +39,7 @@ struct ObjectFile {
     char *container, *key;
     ObjectVersion *base; /* NULL: does not exist yet */
     ObjectInfo info;     /* of base */
+    gboolean bare;       /* base was taken over without its metadata, which `others` lacks */
     int cached_fd; /* of the disk cache, with all bytes of base; -1: none was asked for, or there is none */
     guint64 generation; /* grows when bytes get another place or ETag: reads of the old one begin again */
 
@@ -71,6 +72,7 @@ struct ObjectFile {
     gboolean uploading;       /* the publication that runs is the journal's */
     guint data_files;         /* names given so far */
     guint64 attribute_changes, committed_changes, committed_attribute_changes;
+    gboolean completed;     /* the base's metadata came after `committed`, which has none of it */
     guint64 committed_base; /* id of the version that `committed` refers to; 0 none */
     guint64 journal_bytes;  /* of the journal's size */
     guint releasing;        /* left the journal: the owner is being told */
@@ -116,6 +118,17 @@ gboolean object_file_check_size(ObjectFile *file, guint64 offset, guint64 length
 
 /* "storage/container/key" for messages. */
 char *object_file_describe(ObjectFile *file);
+
+/* object_file_base.c: what goes with a base of which only the version was known when the file was changed is
+ * fetched. Does nothing for other files. Under a token. Fails: CHANGED (another object is there now, or
+ * none), and what the look fails with. Blocks: yes. */
+gboolean object_file_complete_base(ObjectFile *file, Call *call, GError **error);
+/* The base for a record: without metadata (NULL) it is to be completed by whoever restores it, too. */
+void object_file_fill_base_locked(const ObjectFile *file, ObjectInfo *out);
+/* What came by the base after the state that is committed becomes part of its record. */
+void object_file_complete_record_locked(ObjectFile *file, JournalRecord *record);
+/* Attributes that the storage has, where nobody has set others here. */
+void object_file_take_attributes_locked(ObjectFile *file, const FileAttributes *attributes);
 
 /* object_file_doubt.c: whether a publication failed and may have been carried out all the same. */
 gboolean object_file_is_doubtful(ObjectFile *file);

@@ -467,7 +467,8 @@ store(ObjectFile *file, Call *call, gboolean content, PublicationResult *result,
     for (guint round = 1;; round++) {
         gboolean done = FALSE;
         GError *failure = NULL;
-        gboolean ok = resolve_doubt(file, call, content, result, &done, &failure);
+        gboolean ok = resolve_doubt(file, call, content, result, &done, &failure) &&
+                      (done || object_file_complete_base(file, call, &failure));
         if (ok && !done)
             ok = content ? store_content(file, call, result, &failure)
                          : store_attributes(file, call, result, &failure);

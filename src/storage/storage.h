@@ -66,6 +66,12 @@ typedef struct {
 } StorageHealth;
 void storage_get_health(Storage *storage, StorageHealth *out);
 void storage_health_clear(StorageHealth *health);
+/* How long an answer is worth waiting for, to those who can do without: much less when the last request had
+ * none, and 0 when a look had none a moment ago. Then the service is asked in the background meanwhile. */
+#define STORAGE_SHORT_PATIENCE_US (2 * (gint64)G_USEC_PER_SEC)
+gint64 storage_get_patience_us(Storage *storage);
+/* A look had no answer. */
+void storage_note_silent(Storage *storage);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(StorageHealth, storage_health_clear)
 
 /* The operations of driver.h with retries. Contracts as there; beside them READ_ONLY, and UNSUPPORTED where

@@ -1,5 +1,5 @@
 /* Getting to know the endpoint in the background: making create_containers and probing, again after a
- * back-off when something was missing. */
+ * back-off when something was missing; finding out when one that fell silent answers again. */
 #include "src/storage/storage_private.h"
 
 #include "src/storage/learned_file.h"
@@ -13,6 +13,11 @@
  */
 #define FIRST_TRIAL_WRITES 8u
 #define LATER_TRIAL_WRITES 1000u
+/* What a look may cost whom an older answer would do. */
+#define PATIENCE_US (10 * (gint64)G_USEC_PER_SEC)
+/* So long nobody waits for it after a look without an answer; and so often it is asked meanwhile. */
+#define SILENCE_US (5 * (gint64)G_USEC_PER_SEC)
+#define ASK_AGAIN_US (1 * (gint64)G_USEC_PER_SEC)
 
 static void
 wake_waiters(gpointer data)
@@ -145,6 +150,47 @@ probe(Storage *storage, Call *call, GError **error)
             return FALSE;
     }
     return storage_attempt_done(&attempt);
+}
+
+void
+storage_note_silent(Storage *storage)
+{
+    lock_acquire(&storage->lock);
+    storage->silent_at_us = g_get_monotonic_time();
+    lock_release(&storage->lock);
+}
+
+/* Holds no reference, as run_connect(). */
+static void
+run_ask(gpointer data)
+{
+    Storage *storage = data;
+    g_autoptr(Call) call =
+        call_new_child(storage->lifetime, MIN(storage->settings->timeout_us / 2, MAXIMUM_CONNECT_US));
+    g_autoptr(GError) failure = NULL;
+    gboolean silent = !probe(storage, call, &failure) && error_is_transient(failure);
+    lock_acquire(&storage->lock);
+    storage->asking = FALSE;
+    if (silent)
+        storage->silent_at_us = g_get_monotonic_time();
+    lock_release(&storage->lock);
+}
+
+gint64
+storage_get_patience_us(Storage *storage)
+{
+    if (atomic_load(&storage->state) != STORAGE_DOWN)
+        return PATIENCE_US;
+    lock_acquire(&storage->lock);
+    gint64 age_us = g_get_monotonic_time() - storage->silent_at_us;
+    gboolean silent = storage->silent_at_us != 0 && (storage->asking || age_us < SILENCE_US);
+    gboolean asks =
+        silent && !storage->asking && age_us >= ASK_AGAIN_US && storage->settings->driver->probe != NULL;
+    storage->asking = storage->asking || asks;
+    lock_release(&storage->lock);
+    if (asks)
+        worker_pool_push(storage->background, run_ask, storage);
+    return silent ? 0 : STORAGE_SHORT_PATIENCE_US;
 }
 
 static void

@@ -50,9 +50,11 @@ struct Storage {
     gint64 next_connect_us;
     char *last_error;
     gint64 last_error_at_us;
-    guint heals;       /* how often it was up again */
-    GQueue leftovers;  /* of uploads to be aborted; only the discarding thread takes from it */
-    gboolean discards; /* the discarding thread is at them */
+    gint64 silent_at_us; /* when a look had no answer last, 0 never; see storage_get_patience_us() */
+    gboolean asking;     /* the background thread finds out whether it answers again */
+    guint heals;         /* how often it was up again */
+    GQueue leftovers;    /* of uploads to be aborted; only the discarding thread takes from it */
+    gboolean discards;   /* the discarding thread is at them */
 };
 
 /* One operation and its repetitions. */

@@ -123,6 +123,70 @@ forget_locked(Tree *tree, Node *storage_node, const char *name) REQUIRES(tree->l
     tree_core_detach_locked(tree, node, NODE_UNLINKED);
 }
 
+/* While the storage does not answer: the container is as it was, and one that the configuration names is
+ * there. NULL: nothing is known of it. */
+static Node *
+find_old_locked(Tree *tree, Node *storage_node, const char *name) REQUIRES(tree->lock)
+{
+    const StorageSettings *settings = storage_get_settings(storage_node->folder->storage);
+    Node *node = tree_core_find_locked(tree, storage_node, name);
+    gboolean named = settings->containers != NULL ||
+                     g_strv_contains((const char *const *)settings->create_containers, name);
+    if (node != NULL || !named)
+        return node;
+    g_auto(EntryFacts) facts = {0};
+    init_facts(tree, &facts, 0, 0);
+    return apply_locked(tree, storage_node, name, &facts);
+}
+
+static gboolean
+recall(Tree *tree, Node *storage_node, const char *name, Node **out_node)
+{
+    lock_acquire(&tree->lock);
+    Node *node = find_old_locked(tree, storage_node, name);
+    if (node != NULL)
+        *out_node = tree_core_hold_locked(node);
+    lock_release(&tree->lock);
+    return node != NULL;
+}
+
+static gboolean
+ask(Tree *tree, Call *call, Node *storage_node, const char *name, Node **out_node, GError **error)
+{
+    g_autoptr(Storage) storage = tree_core_ref_storage(tree, storage_node);
+    g_auto(EntryFacts) facts = {0};
+    gboolean present = FALSE;
+    if (!fetch_container(tree, call, storage, name, &facts, &present, error))
+        return FALSE;
+    lock_acquire(&tree->lock);
+    if (present)
+        *out_node = tree_core_hold_locked(apply_locked(tree, storage_node, name, &facts));
+    else
+        forget_locked(tree, storage_node, name);
+    lock_release(&tree->lock);
+    return TRUE;
+}
+
+/* Where nothing is known the answer is worth all the time that there is. */
+static gboolean
+ask_or_recall(Tree *tree, Call *call, Node *storage_node, const char *name, Node **out_node, GError **error)
+{
+    g_auto(ObjectsRecall) recalled = {0};
+    g_autoptr(GError) failure = NULL;
+    objects_recall_begin(&recalled, tree, call, storage_node);
+    if (!recalled.asks && recall(tree, storage_node, name, out_node))
+        return TRUE;
+    if (ask(tree, recalled.call, storage_node, name, out_node, &failure))
+        return TRUE;
+    gboolean takes = objects_recall_takes(&recalled, failure);
+    if (takes && recall(tree, storage_node, name, out_node))
+        return TRUE;
+    if (takes && recalled.asks)
+        return ask(tree, call, storage_node, name, out_node, error);
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
+}
+
 gboolean
 containers_look(Tree *tree, Call *call, Node *storage_node, const char *name, Node **out_node, GError **error)
 {
@@ -132,21 +196,8 @@ containers_look(Tree *tree, Call *call, Node *storage_node, const char *name, No
     TreeReady ready = answer_locked(tree, storage_node, name, &node, &ignored);
     if (node != NULL)
         tree_core_hold_locked(node);
-    Storage *storage = storage_ref(storage_node->folder->storage);
     lock_release(&tree->lock);
-    g_auto(EntryFacts) facts = {0};
-    gboolean present = FALSE;
-    gboolean ok =
-        ready != TREE_WOULD_WAIT || fetch_container(tree, call, storage, name, &facts, &present, error);
-    storage_unref(storage);
-    if (ok && ready == TREE_WOULD_WAIT) {
-        lock_acquire(&tree->lock);
-        if (present)
-            node = tree_core_hold_locked(apply_locked(tree, storage_node, name, &facts));
-        else
-            forget_locked(tree, storage_node, name);
-        lock_release(&tree->lock);
-    }
+    gboolean ok = ready != TREE_WOULD_WAIT || ask_or_recall(tree, call, storage_node, name, &node, error);
     if (ok)
         *out_node = node;
     return ok;
@@ -199,6 +250,16 @@ stat_node(Tree *tree, Call *call, Node *node, FileHandle *handle, struct stat *o
 static gboolean
 open_listing(Tree *tree, Call *call, Node *node, Listing **out, GError **error)
 {
+    g_auto(ObjectsRecall) recalled = {0};
+    g_autoptr(GError) failure = NULL;
+    objects_recall_begin(&recalled, tree, call, node);
+    objects_recall_keep_listing(&recalled, node);
+    if (recalled.kept != NULL && !recalled.asks) {
+        *out = objects_recall_listing(&recalled);
+        return TRUE;
+    }
+    if (recalled.kept != NULL)
+        call = recalled.call;
     lock_acquire(&tree->lock);
     Listing *known = get_fresh_listing(node, tree_core_now());
     if (known != NULL)
@@ -208,7 +269,7 @@ open_listing(Tree *tree, Call *call, Node *node, Listing **out, GError **error)
     Listing *listing = known == NULL ? listing_new(node->folder, LISTING_PLAIN, started_us) : NULL;
     lock_release(&tree->lock);
     g_autoptr(GArray) containers = NULL;
-    gboolean ok = listing == NULL || storage_list_containers(storage, call, &containers, error);
+    gboolean ok = listing == NULL || storage_list_containers(storage, call, &containers, &failure);
     storage_unref(storage);
     if (listing == NULL)
         return TRUE;
@@ -229,7 +290,14 @@ open_listing(Tree *tree, Call *call, Node *node, Listing **out, GError **error)
         listing_unref(listing);
     }
     lock_release(&tree->lock);
-    return ok;
+    if (!ok && recalled.kept != NULL && objects_recall_takes(&recalled, failure)) {
+        *out = objects_recall_listing(&recalled);
+        return TRUE;
+    }
+    if (ok)
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
 }
 
 static gboolean

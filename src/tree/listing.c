@@ -64,6 +64,20 @@ leave_chain(Listing *listing)
 }
 
 void
+listing_bring_back(Listing *listing)
+{
+    FolderState *folder = listing->folder;
+    if (folder == NULL || folder->listings == listing)
+        return;
+    leave_chain(listing);
+    Listing *newest = folder->listings;
+    listing->next = newest;
+    folder->listings = listing_ref(listing);
+    if (newest != NULL)
+        listing_unref(newest);
+}
+
+void
 listing_begin_reading(Listing *listing)
 {
     listing->readers++;

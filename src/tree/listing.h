@@ -50,6 +50,9 @@ gboolean listing_end_reading(Listing *listing);
 Listing *listing_new(FolderState *folder, ListingNames names, gint64 now_us);
 Listing *listing_ref(Listing *listing);
 void listing_unref(Listing *listing);
+/* The newest of its directory again (while that is there), in place of what could not be fetched. The caller
+ * has a reference. */
+void listing_bring_back(Listing *listing);
 /* The directory goes away. */
 void listing_chain_forget(Listing **chain);
 /* The newest answers no look-ups any more; who reads it goes on. */

@@ -1,8 +1,8 @@
 /* Containers and folders of object services, and what lies in them: what is known and how to ask, listings,
- * open objects, changes. Reading order: objects_look.c, objects_ask.c, objects_fetch.c, objects_pages.c,
- * objects_details.c, objects_ahead.c, objects_entry.c, objects_attributes.c, objects_open.c, objects_order.c,
- * objects_change.c, objects_linger.c, objects_removal.c, objects_doubt.c, objects_folder.c, objects_rename*.c,
- * objects_move.c, objects_journal.c, objects_xattr.c; objects.c is the table.
+ * open objects, changes. Reading order: objects_look.c, objects_recall.c, objects_ask.c, objects_fetch.c,
+ * objects_pages.c, objects_details.c, objects_ahead.c, objects_entry.c, objects_attributes.c, objects_open.c,
+ * objects_order.c, objects_change.c, objects_linger.c, objects_removal.c, objects_doubt.c, objects_folder.c,
+ * objects_rename*.c, objects_move.c, objects_journal.c, objects_xattr.c; objects.c is the table.
  */
 #pragma once
 
@@ -14,7 +14,8 @@ extern const TreeOperations objects_operations;
 typedef enum {
     LOOK_KIND,       /* what it is: enough for a look-up and for opening to read */
     LOOK_ATTRIBUTES, /* all that stat shows */
-    LOOK_DETAILS /* the whole ObjectInfo, in tree->details or the open file: objects_get_details_locked() */
+    LOOK_DETAILS, /* the whole ObjectInfo, in tree->details or the open file: objects_get_details_locked() */
+    LOOK_VERSION  /* the same, to change a file: its version alone will do where that must be recalled */
 } LookDepth;
 
 /* objects_look.c. From what is known alone, at time now_us. ANSWERED: *out_node is attached (hold it or use
@@ -27,7 +28,7 @@ TreeReady objects_known_locked(Tree *tree, Node *parent, const char *name, LookD
  * listing answers for all names of a directory that need a look at about the same time. */
 gboolean objects_look(Tree *tree, Call *call, Node *parent, const char *name, LookDepth depth,
                       Node **out_node, GError **error);
-/* The same for a Node one has. Fails: NOT_FOUND, CHANGED (the name is another Node's now). */
+/* objects_recall() for a Node one has. Fails: NOT_FOUND, CHANGED (the name is another Node's now). */
 gboolean objects_look_node(Tree *tree, Call *call, Node *node, LookDepth depth, GError **error);
 /* Takes facts over into the name's Node. info may be NULL. */
 Node *objects_apply_locked(Tree *tree, Node *parent, const char *name, const EntryFacts *facts,
@@ -37,6 +38,35 @@ void objects_vanished_locked(Tree *tree, Node *parent, const char *name) REQUIRE
 /* Something was made or published here: listings and count of changes. */
 void objects_appeared_locked(Tree *tree, Node *node) REQUIRES(tree->lock);
 gboolean objects_fail_absent(Tree *tree, Node *parent, const char *name, GError **error);
+gboolean objects_is_deep_locked(Tree *tree, Node *node, LookDepth depth) REQUIRES(tree->lock);
+
+/* objects_recall.c. As objects_look(); but while a storage whose files wait in the journal does not answer,
+ * what was known before is the answer, and a name of which nothing is known is absent: whatever is done then
+ * must replace nothing else. *out_absent_valid_us: how long an absence holds, 0 when it was recalled. */
+gboolean objects_recall(Tree *tree, Call *call, Node *parent, const char *name, LookDepth depth,
+                        Node **out_node, gint64 *out_absent_valid_us, GError **error);
+/* The same for other requests. Ask with `call` if `asks`; a failure that objects_recall_takes() is none when
+ * something is known from before. */
+typedef struct {
+    Tree *tree;
+    Call *call;       /* gives the request the time that it is worth then; lives as long as this */
+    gboolean asks;    /* FALSE: there was no answer a moment ago */
+    Storage *storage; /* a reference; NULL: nothing is recalled here */
+    Call *own_call;
+    Listing *kept;
+} ObjectsRecall;
+void objects_recall_begin(ObjectsRecall *recall, Tree *tree, Call *call, Node *directory);
+void objects_recall_end(ObjectsRecall *recall);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ObjectsRecall, objects_recall_end)
+gboolean objects_recall_takes(const ObjectsRecall *recall, const GError *failure);
+/* Before a new listing takes its place: keeps the complete one that there is. objects_recall_bring_back()
+ * makes it the newest again, when it did not come to anything; objects_recall_listing() gives a reference of
+ * it, too. NULL: there was none. */
+void objects_recall_keep_listing(ObjectsRecall *recall, Node *directory);
+void objects_recall_bring_back(ObjectsRecall *recall);
+Listing *objects_recall_listing(ObjectsRecall *recall);
+/* The directory's listing as objects_open_listing() gives it, or the kept one. */
+gboolean objects_recall_open_listing(Tree *tree, Call *call, Node *node, Listing **out, GError **error);
 
 /* objects_ask.c. How to ask for one name: listed may be NULL, and so may the Node. */
 typedef struct {

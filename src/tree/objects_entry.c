@@ -37,12 +37,10 @@ objects_lookup(Tree *tree, Call *call, Node *parent, const char *name, TreeEntry
 {
     Node *node = NULL;
     GError *failure = NULL;
-    if (!objects_look(tree, call, parent, name, LOOK_KIND, &node, &failure))
+    if (!objects_recall(tree, call, parent, name, LOOK_KIND, &node, out_absent_valid_us, &failure))
         return fail_lookup(tree, parent, name, failure, out_absent_valid_us, error);
-    if (node == NULL) {
-        *out_absent_valid_us = tree_core_absent_valid_us(tree, parent);
+    if (node == NULL)
         return objects_fail_absent(tree, parent, name, error);
-    }
     lock_acquire(&tree->lock);
     tree_core_fill_entry_locked(tree, node, out);
     tree_core_drop_locked(tree, node);

@@ -42,8 +42,8 @@ facts_are_deep(Node *parent, const EntryFacts *facts, LookDepth depth)
     return depth == LOOK_KIND && !entry_facts_is_ambiguous(facts);
 }
 
-static gboolean
-is_deep(Tree *tree, Node *node, LookDepth depth) REQUIRES(tree->lock)
+gboolean
+objects_is_deep_locked(Tree *tree, Node *node, LookDepth depth)
 {
     if (depth != LOOK_DETAILS)
         return tree_core_is_dirty(node) || facts_are_deep(node->parent, &node->facts, depth);
@@ -232,7 +232,7 @@ ask_listing_locked(Tree *tree, Node *parent, const char *name, LookDepth depth, 
     if (node == NULL && depth == LOOK_DETAILS)
         return TREE_WOULD_WAIT;
     node = objects_apply_locked(tree, parent, name, facts, NULL);
-    if (!is_deep(tree, node, depth)) {
+    if (!objects_is_deep_locked(tree, node, depth)) {
         tree_core_collect_locked(tree, node);
         return TREE_WOULD_WAIT;
     }
@@ -247,7 +247,8 @@ objects_known_locked(Tree *tree, Node *parent, const char *name, LookDepth depth
 {
     Node *node = tree_core_find_locked(tree, parent, name);
     *out_absent_valid_us = 0;
-    if (node != NULL && tree_core_get_valid_us(node, now_us) > 0 && is_deep(tree, node, depth)) {
+    if (node != NULL && tree_core_get_valid_us(node, now_us) > 0 &&
+        objects_is_deep_locked(tree, node, depth)) {
         *out_node = node;
         return TREE_ANSWERED;
     }
@@ -346,7 +347,7 @@ plan_locked(Tree *tree, Node *parent, const char *name, LookDepth depth, LookPla
 
 /* A new listing's first pages; *out_started_us: the time its answers hold for. */
 static gboolean
-list_directory(Tree *tree, Call *call, Node *parent, guint pages, gint64 *out_started_us, GError **error)
+list_pages(Tree *tree, Call *call, Node *parent, guint pages, gint64 *out_started_us, GError **error)
 {
     Listing *listing = NULL;
     if (!objects_open_listing(tree, call, parent, &listing, error))
@@ -361,6 +362,18 @@ list_directory(Tree *tree, Call *call, Node *parent, guint pages, gint64 *out_st
     listing_unref(listing);
     lock_release(&tree->lock);
     return ok;
+}
+
+static gboolean
+list_directory(Tree *tree, Call *call, Node *parent, guint pages, gint64 *out_started_us, GError **error)
+{
+    g_auto(ObjectsRecall) recall = {0};
+    objects_recall_begin(&recall, tree, call, parent);
+    objects_recall_keep_listing(&recall, parent);
+    if (list_pages(tree, call, parent, pages, out_started_us, error))
+        return TRUE;
+    objects_recall_bring_back(&recall);
+    return FALSE;
 }
 
 static Node *
@@ -485,11 +498,12 @@ objects_look_node(Tree *tree, Call *call, Node *node, LookDepth depth, GError **
     g_autofree char *name = g_strdup(node->name);
     lock_release(&tree->lock);
     Node *found = NULL;
+    gint64 ignored;
     gboolean ok = attached || fail_detached(tree, node, error);
     if (ok && node->kind == NODE_CONTAINER)
         ok = containers_look(tree, call, parent, name, &found, error);
     else if (ok)
-        ok = objects_look(tree, call, parent, name, depth, &found, error);
+        ok = objects_recall(tree, call, parent, name, depth, &found, &ignored, error);
     if (ok && found != node)
         ok =
             found == NULL ? objects_fail_absent(tree, parent, name, error) : fail_detached(tree, node, error);

@@ -184,7 +184,7 @@ objects_open(Tree *tree, Call *call, Node *node, int flags, FileHandle **out_han
     lock_acquire(&tree->lock);
     gboolean ready = may_open_locked(tree, node, flags);
     lock_release(&tree->lock);
-    if (!ready && !objects_look_node(tree, call, node, wants_write(flags) ? LOOK_DETAILS : LOOK_KIND, error))
+    if (!ready && !objects_look_node(tree, call, node, wants_write(flags) ? LOOK_VERSION : LOOK_KIND, error))
         return FALSE;
     FileHandle *handle = NULL;
     gboolean is_stale = FALSE;
@@ -274,8 +274,9 @@ objects_create(Tree *tree, Call *call, Node *parent, const char *name, int flags
                TreeEntry *out, FileHandle **out_handle, GError **error)
 {
     Node *node = NULL;
+    gint64 ignored;
     if (!tree_core_check_writable(tree, parent, error) ||
-        !objects_look(tree, call, parent, name, LOOK_KIND, &node, error))
+        !objects_recall(tree, call, parent, name, LOOK_KIND, &node, &ignored, error))
         return FALSE;
     gboolean ok;
     if (node != NULL) {

@@ -412,6 +412,24 @@ doubt_outcome(ObjectsRename *rename, const GError *failure)
     lock_release(&rename->tree->lock);
 }
 
+/* What waits in the journal, and was never stored, needs no storage to get another name: it replaces what is
+ * known to be there, or nothing. */
+static gboolean
+find_target(ObjectsRename *rename, GError **error)
+{
+    Tree *tree = rename->tree;
+    g_auto(ObjectInfo) info = {0};
+    gint64 ignored;
+    g_autoptr(ObjectFile) file = objects_rename_ref_file(tree, rename->node);
+    if (file != NULL)
+        object_file_get_info(file, &info);
+    if (file != NULL && info.etag == NULL && object_file_is_waiting(file))
+        return objects_recall(tree, rename->call, rename->new_parent, rename->new_name, LOOK_KIND,
+                              &rename->target, &ignored, error);
+    return objects_look(tree, rename->call, rename->new_parent, rename->new_name, LOOK_KIND, &rename->target,
+                        error);
+}
+
 gboolean
 objects_rename(Tree *tree, Call *call, Node *parent, const char *name, Node *new_parent, const char *new_name,
                unsigned flags, GError **error)
@@ -428,8 +446,7 @@ objects_rename(Tree *tree, Call *call, Node *parent, const char *name, Node *new
     if (!check_parents(&rename, error) || !objects_find(tree, long_call, parent, name, &rename.node, error))
         return FALSE;
     GError *failure = NULL;
-    gboolean ok = objects_look(tree, long_call, new_parent, new_name, LOOK_KIND, &rename.target, &failure) &&
-                  run(&rename, &failure);
+    gboolean ok = find_target(&rename, &failure) && run(&rename, &failure);
     if (!ok) {
         doubt_outcome(&rename, failure);
         g_propagate_error(error, failure);
