@@ -27,6 +27,9 @@ int cli_run(int argc, char **argv);
 gboolean cli_parse(const CliCommand *command, GOptionEntry *entries, int argc, char **argv, guint minimum,
                    guint maximum, char ***out_rest, int *out_status);
 
-/* "storagefs: message" on stderr. Returns EXIT_FAILURE. */
+/* Before secrets are read: no core file, and no look into memory by the user's other processes. */
+void cli_protect_memory(void);
+
+/* "storagefs: message" on stderr, without secrets. Returns EXIT_FAILURE. */
 int cli_fail(const GError *error);
 int cli_fail_text(const char *format, ...) G_GNUC_PRINTF(1, 2);
