@@ -65,6 +65,16 @@ digest_sha1_hex(const void *data, gsize length)
 }
 
 char *
+digest_md5_hex(const void *data, gsize length)
+{
+    guint8 digest[EVP_MAX_MD_SIZE];
+    unsigned size = 0;
+    if (EVP_Digest(data, length, digest, &size, EVP_md5(), NULL) != 1)
+        return NULL;
+    return digest_hex(digest, size);
+}
+
+char *
 digest_md5_base64(const void *data, gsize length)
 {
     guint8 digest[EVP_MAX_MD_SIZE];

@@ -17,6 +17,8 @@ void digest_hmac_sha256(const void *key, gsize key_length, const void *data, gsi
 char *digest_sha256_hex(const void *data, gsize length);
 char *digest_sha1_hex(const void *data, gsize length);
 char *digest_hex(const guint8 *bytes, gsize length);
+/* NULL where OpenSSL offers no MD5 (FIPS). */
+char *digest_md5_hex(const void *data, gsize length);
 /* Base64. Caller frees. */
 char *digest_md5_base64(const void *data, gsize length);
 char *digest_hmac_sha1_base64(const char *key, const char *text);

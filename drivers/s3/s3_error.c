@@ -2,8 +2,11 @@
 #include "drivers/s3/s3_error.h"
 
 #include "drivers/common/xml.h"
+#include "src/base/log.h"
 
 #include <string.h>
+
+#define MAXIMUM_TEXT_BYTES 300u
 
 static const struct {
     const char *code;
@@ -115,13 +118,15 @@ s3_error_classify(const S3Failure *failure)
     return classify_status(failure->status);
 }
 
-/* From outside and on its way into a log line: short, one line, text. */
+/* From outside and on its way into messages: short, one line, text. Masked before it is cut: a half of a
+ * secret would not be found any more. */
 static char *
 dup_tame(const char *text)
 {
     if (!text || !*text)
         return NULL;
-    g_autofree char *start = g_strndup(text, 300);
+    g_autofree char *masked = log_mask_secrets(text);
+    g_autofree char *start = g_strndup(masked, MAXIMUM_TEXT_BYTES);
     char *valid = g_utf8_make_valid(start, -1);
     for (char *c = valid; *c; c++) {
         if (g_ascii_iscntrl(*c))

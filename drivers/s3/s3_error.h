@@ -21,6 +21,7 @@ typedef struct {
 void s3_error_failure_clear(S3Failure *failure);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(S3Failure, s3_error_failure_clear)
 
+/* Texts are short, without control characters, and without secrets, which services like to tell back. */
 /* Reads a reply that is a refusal: by its status, or by an <Error> inside a 200. out is overwritten. */
 void s3_error_read(const HttpResponse *response, S3Failure *out);
 /* TRUE when a 2xx reply's body is an <Error> document after all. */

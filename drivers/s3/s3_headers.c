@@ -75,6 +75,7 @@ void
 s3_headers_add_copy_source(const S3 *s3, S3Request *request, const CopySource *source)
 {
     g_autofree char *place = s3_endpoint_resource(source->container, source->key);
+    request->works_long = TRUE;
     s3_request_add_header(request, "x-amz-copy-source", place);
     if (source->if_etag) {
         g_autofree char *quoted = s3_headers_quote_etag(source->if_etag);

@@ -70,5 +70,5 @@ const ConfigKey s3_keys_table[] = {
     {"connect_timeout", CONFIG_DURATION, "10s", G_USEC_PER_SEC, 600ll * G_USEC_PER_SEC,
      .help = "for one attempt to connect"},
     {"stall_timeout", CONFIG_DURATION, "30s", G_USEC_PER_SEC, 3600ll * G_USEC_PER_SEC,
-     .help = "give up a transfer in which nothing moves"},
+     .help = "give up a transfer in which nothing moves, or next to nothing"},
     {.name = NULL}};

@@ -8,6 +8,7 @@
 
 #define TIB (1ull << 40)
 #define MAX_PLACES 4096u
+#define MAX_DIFFERING 1024u
 #define MAX_SKEW_S (4 * 60)
 #define SECONDS_A_DAY 86400
 #define LIST_PAGE_LIMIT 1000u
@@ -34,6 +35,8 @@ struct S3Learned {
     S3Support supports[S3_CONDITION_COUNT];
     S3Quotes quotes;
     gboolean copy_object, copy_part, tried;
+    gboolean was_md5, is_no_md5;
+    GHashTable *differing; /* set of texts */
     SigningKey signing_key;
 };
 
@@ -82,6 +85,7 @@ s3_learned_new(const S3Options *options)
     lock_init(&learned->lock);
     learned->places = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_place);
     learned->blind = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    learned->differing = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     learned->copy_object = TRUE;
     learned->copy_part = options->copy_part;
     start_supports(learned);
@@ -93,6 +97,7 @@ s3_learned_free(S3Learned *learned)
 {
     g_hash_table_unref(learned->places);
     g_hash_table_unref(learned->blind);
+    g_hash_table_unref(learned->differing);
     g_free(learned->signing_key.secret);
     g_free(learned->signing_key.region);
     lock_clear(&learned->lock);
@@ -286,6 +291,37 @@ s3_learned_set_blind(S3Learned *learned, const char *container)
         g_hash_table_remove_all(learned->blind);
     g_hash_table_add(learned->blind, g_strdup(container));
     lock_release(&learned->lock);
+}
+
+gboolean
+s3_learned_may_be_md5(S3Learned *learned)
+{
+    lock_acquire(&learned->lock);
+    gboolean may = !learned->is_no_md5;
+    lock_release(&learned->lock);
+    return may;
+}
+
+void
+s3_learned_set_md5(S3Learned *learned, gboolean is_md5)
+{
+    lock_acquire(&learned->lock);
+    if (is_md5)
+        learned->was_md5 = TRUE;
+    else
+        learned->is_no_md5 = !learned->was_md5;
+    lock_release(&learned->lock);
+}
+
+gboolean
+s3_learned_note_differing(S3Learned *learned, const char *bytes)
+{
+    lock_acquire(&learned->lock);
+    if (g_hash_table_size(learned->differing) >= MAX_DIFFERING)
+        g_hash_table_remove_all(learned->differing);
+    gboolean is_new = g_hash_table_add(learned->differing, g_strdup(bytes));
+    lock_release(&learned->lock);
+    return !is_new;
 }
 
 static ConditionSupport

@@ -1,5 +1,5 @@
 /* What one endpoint taught us since it was opened: regions of containers, its clock, which conditions it
- * honours.
+ * honours, whether its ETags are MD5.
  *
  * Starts with the preset's values. Thread-safe; every function is quick.
  */
@@ -60,6 +60,13 @@ void s3_learned_set_blind(S3Learned *learned, const char *container);
 typedef enum { S3_QUOTES_UNKNOWN, S3_QUOTES_YES, S3_QUOTES_NO } S3Quotes;
 S3Quotes s3_learned_get_quotes(S3Learned *learned);
 void s3_learned_set_quotes(S3Learned *learned, S3Quotes quotes);
+
+/* What is known of ETags that look like an MD5; not kept from mount to mount. */
+gboolean s3_learned_may_be_md5(S3Learned *learned);
+/* One was the MD5 of its object, or was not; the latter counts only while none ever was. */
+void s3_learned_set_md5(S3Learned *learned, gboolean is_md5);
+/* Notes bytes that do not fit what is told of them, by any text that stands for them. TRUE: noted before. */
+gboolean s3_learned_note_differing(S3Learned *learned, const char *bytes);
 
 /* Says that every condition was tried and answered, so that what is known may be kept. */
 void s3_learned_set_tried(S3Learned *learned);

@@ -3,6 +3,7 @@
 
 #include "drivers/s3/s3_condition.h"
 #include "drivers/s3/s3_headers.h"
+#include "drivers/s3/s3_verify.h"
 #include "src/base/error.h"
 
 #include <stdio.h>
@@ -97,6 +98,9 @@ take_reply(S3 *s3, const S3Request *request, const Wanted *wanted, const HttpRes
     }
     if (!check_range(s3, request, wanted, response, &total, error))
         return FALSE;
+    if (wanted->offset == 0 && total > 0 && response->buffer_length_bytes == total &&
+        !s3_verify_whole(s3, request, response, request->buffer, response->buffer_length_bytes, error))
+        return FALSE;
     *out_length_bytes = response->buffer_length_bytes;
     if (out_info) {
         s3_headers_read_info(response, request->key, out_info);
@@ -123,6 +127,8 @@ s3_object_read(DriverInstance *instance, Call *call, const char *container, cons
     request.buffer_bytes = length_bytes;
     s3_headers_add_access(s3, &request);
     s3_headers_add_customer_key(s3, &request);
+    if (offset == 0)
+        s3_verify_ask(s3, &request);
     g_autofree char *range =
         g_strdup_printf("bytes=%" G_GUINT64_FORMAT "-%" G_GUINT64_FORMAT, offset, offset + length_bytes - 1);
     s3_request_add_header(&request, "Range", range);

@@ -167,7 +167,8 @@ attempt_send(S3 *s3, const S3Request *request, const Attempt *attempt, Call *cal
                         .body = request->body,
                         .buffer = request->buffer,
                         .buffer_bytes = request->buffer_bytes,
-                        .maximum_bytes = request->maximum_bytes};
+                        .maximum_bytes = request->maximum_bytes,
+                        .works_long = request->works_long};
     if (http_perform(s3->http, &wire, call, out, error))
         return TRUE;
     g_prefix_error(error, "%s %s%s: ", request->method, attempt->address.origin, attempt->address.path);

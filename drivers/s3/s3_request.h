@@ -36,6 +36,7 @@ typedef struct {
     const ByteSource *body;               /* NULL none */
     void *buffer;                         /* see HttpRequest */
     gsize buffer_bytes, maximum_bytes;
+    gboolean works_long;       /* see HttpRequest: a copy, of which some services tell the progress */
     gboolean checksum;         /* send the preset's checksum of the body */
     gboolean error_in_success; /* a 2xx may hold an <Error> */
     const char *region;        /* to sign for, NULL: as learned */

@@ -145,6 +145,16 @@ log_mask_secrets(const char *text)
     return g_string_free(masked, FALSE);
 }
 
+void
+log_mask_error(GError *error)
+{
+    if (!error)
+        return;
+    char *masked = log_mask_secrets(error->message);
+    g_free(error->message);
+    error->message = masked;
+}
+
 /* Line breaks forge lines; other control and formatting characters (such as a change of the writing
  * direction) deceive the eye or drive the terminal. */
 static gboolean

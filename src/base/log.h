@@ -22,6 +22,9 @@ gboolean log_level_parse(const char *text, LogLevel *out_level);
 void log_add_secret(const char *secret);
 /* A copy of `text` with the registered secrets masked: for status and error texts. Caller frees. */
 char *log_mask_secrets(const char *text);
+/* Masks the message of `error` in place; NULL is none. What says something that came from outside is masked
+ * where it enters: then no text made of it, wherever it is shown or kept, holds a secret. */
+void log_mask_error(GError *error);
 /* A copy of `text` that is one line of valid UTF-8: control and formatting characters, and bytes that are not
  * UTF-8, as \xHH. Log lines are escaped by themselves; this is for other texts. Caller frees. */
 char *log_escape(const char *text);

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 
 static const CliCommand *const commands[] = {
     &cli_mount_command, &cli_umount_command,  &cli_default_command, &cli_status_command,
@@ -33,6 +35,14 @@ print_command_help(const CliCommand *command)
            command->help);
 }
 
+void
+cli_protect_memory(void)
+{
+    prctl(PR_SET_DUMPABLE, 0);
+    struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none);
+}
+
 int
 cli_fail(const GError *error)
 {
@@ -46,8 +56,9 @@ cli_fail_text(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    g_autofree char *text = g_strdup_vprintf(format, arguments);
+    g_autofree char *raw = g_strdup_vprintf(format, arguments);
     va_end(arguments);
+    g_autofree char *text = log_mask_secrets(raw);
     fprintf(stderr, "storagefs: %s\n", text);
     return EXIT_FAILURE;
 }

@@ -32,6 +32,9 @@ gboolean cli_is_help(const char *word);
 /* Whether the word is --version or -V, which is then answered. */
 gboolean cli_print_version(const char *word);
 
-/* "storagefs: message" on stderr. Returns EXIT_FAILURE. */
+/* Before secrets are read: no core file, and no look into memory by the user's other processes. */
+void cli_protect_memory(void);
+
+/* "storagefs: message" on stderr, without secrets. Returns EXIT_FAILURE. */
 int cli_fail(const GError *error);
 int cli_fail_text(const char *format, ...) G_GNUC_PRINTF(1, 2);

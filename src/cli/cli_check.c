@@ -90,6 +90,7 @@ run(int argc, char **argv)
     int status;
     if (!cli_parse(&cli_check_command, entries, argc, argv, 0, 0, &rest, &status))
         return status;
+    cli_protect_memory();
     g_autoptr(GError) error = NULL;
     g_autoptr(Settings) settings = settings_load(config_path, &error);
     if (settings == NULL)

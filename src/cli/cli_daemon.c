@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -198,15 +197,6 @@ block_signals(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-/* Secrets are in memory: no core file, no ptrace by the user's other processes. */
-static void
-protect_memory(void)
-{
-    prctl(PR_SET_DUMPABLE, 0);
-    struct rlimit none = {0, 0};
-    setrlimit(RLIMIT_CORE, &none);
-}
-
 /* Files kept open by programs are descriptors here on local storages. */
 static void
 raise_descriptor_limit(void)
@@ -308,7 +298,7 @@ start_in_background(const CliDaemonOptions *options)
 int
 cli_daemon_start(const CliDaemonOptions *options)
 {
-    protect_memory();
+    cli_protect_memory();
     cli_ready_init();
     if (!options->foreground)
         return start_in_background(options);

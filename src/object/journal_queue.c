@@ -232,7 +232,7 @@ note_failure_locked(JournalEntry *entry, const GError *failure)
     Journal *journal = entry->journal;
     entry->attempts++;
     g_free(entry->last_error);
-    entry->last_error = log_mask_secrets(failure->message);
+    entry->last_error = g_strdup(failure->message);
     entry->lane->failed = TRUE;
     if (entry->attempts == 1)
         log_warning("journal: %s: not stored yet: %s", storage_get_name(entry->lane->storage),
@@ -247,10 +247,9 @@ static void
 park(JournalEntry *entry, JournalParking parking, const GError *failure)
 {
     g_autofree char *name = object_file_describe(entry->file);
-    g_autofree char *masked = log_mask_secrets(failure->message);
     log_error("%s: kept in the journal, cannot be stored: %s", name, failure->message);
-    journal_entry_park(entry, parking, masked);
-    object_file_note_parked(entry->file, entry, parking, masked);
+    journal_entry_park(entry, parking, failure->message);
+    object_file_note_parked(entry->file, entry, parking, failure->message);
 }
 
 /* The outcome of one attempt. */

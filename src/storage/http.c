@@ -1,5 +1,6 @@
 /* One HTTP request from its first byte to its last, with our own waiting: libcurl moves the bytes, this file
- * decides when to stop (the call ended, nothing moved for too long) and what a failure is called. */
+ * decides when to stop (the call ended, nothing or too little moved: http_pace.h) and what a failure is
+ * called. */
 #include "src/storage/http.h"
 
 #include "src/storage/http_client.h"
@@ -11,19 +12,13 @@
 /* The longest wait between two looks at the clocks; what ends a call wakes the wait. */
 #define MAXIMUM_WAIT_US (600 * (gint64)G_USEC_PER_SEC)
 
-/* Has bytes moved since the last look? libcurl's counters see what the socket takes, its callbacks only what
- * its buffers take. */
-typedef struct {
-    gint64 limit_us, moved_at_us;
-    guint64 seen;
-} StallClock;
-
 static void
 wake_multi(gpointer multi)
 {
     curl_multi_wakeup(multi);
 }
 
+/* libcurl's counters see what the socket takes, its callbacks only what its buffers take. */
 static guint64
 get_progress(const HttpTransfer *transfer)
 {
@@ -36,28 +31,13 @@ get_progress(const HttpTransfer *transfer)
     return (guint64)sent + (guint64)received + (guint64)request_bytes + transfer->callbacks;
 }
 
-static gboolean
-check_stall(StallClock *stall, const HttpTransfer *transfer, GError **error)
-{
-    guint64 progress = get_progress(transfer);
-    gint64 now_us = g_get_monotonic_time();
-    if (progress != stall->seen) {
-        stall->seen = progress;
-        stall->moved_at_us = now_us;
-    }
-    if (stall->limit_us == 0 || now_us - stall->moved_at_us < stall->limit_us)
-        return TRUE;
-    g_set_error(error, STORAGEFS_ERROR, ERROR_TIMEOUT,
-                "nothing was sent or received for %" G_GINT64_FORMAT " s", stall->limit_us / G_USEC_PER_SEC);
-    return FALSE;
-}
-
 static int
-get_wait_ms(const StallClock *stall, Call *call)
+get_wait_ms(const HttpPace *pace, Call *call)
 {
+    gint64 now_us = g_get_monotonic_time(), end_us = http_pace_get_end_us(pace);
     gint64 wait_us = MIN(call_get_remaining_us(call), MAXIMUM_WAIT_US);
-    if (stall->limit_us)
-        wait_us = MIN(wait_us, stall->moved_at_us + stall->limit_us - g_get_monotonic_time());
+    if (end_us != G_MAXINT64)
+        wait_us = MIN(wait_us, end_us - now_us);
     return (int)(MAX(wait_us, 0) / 1000) + 1;
 }
 
@@ -66,16 +46,18 @@ static gboolean
 drive(CURLM *multi, HttpTransfer *transfer, gint64 stall_limit_us, Call *call, CURLcode *out_code,
       GError **error)
 {
-    StallClock stall = {.limit_us = stall_limit_us, .moved_at_us = g_get_monotonic_time()};
+    HttpPace *pace = &transfer->pace;
+    http_pace_begin(pace, stall_limit_us, g_get_monotonic_time());
     int running = 1;
     while (TRUE) {
         CURLMcode code = curl_multi_perform(multi, &running);
         if (code == CURLM_OK && running == 0)
             break;
-        if (!call_check(call, error) || !check_stall(&stall, transfer, error))
+        if (!call_check(call, error) ||
+            !http_pace_check(pace, get_progress(transfer), g_get_monotonic_time(), error))
             return FALSE;
         if (code == CURLM_OK)
-            code = curl_multi_poll(multi, NULL, 0, get_wait_ms(&stall, call), NULL);
+            code = curl_multi_poll(multi, NULL, 0, get_wait_ms(pace, call), NULL);
         if (code != CURLM_OK) {
             g_set_error(error, STORAGEFS_ERROR, ERROR_NO_RESOURCES, "%s", curl_multi_strerror(code));
             return FALSE;

@@ -19,8 +19,10 @@ typedef struct {
     const char *proxy;         /* URL, "" none, NULL: the environment's (http_proxy, no_proxy ...) */
     guint maximum_connections; /* idle ones kept */
     gint64 connect_timeout_us;
-    /* No byte in either direction for so long, or for the call's patience if that is shorter: TIMEOUT; 0
-     * never. */
+    /* No byte in either direction for so long, or for the call's patience if that is shorter: TIMEOUT. What
+     * crawls ends too: sending and bodies must move a KiB a second on average over what goes past this time,
+     * headers and the body of a refusal have this time as a whole, blanks before the body and interim replies
+     * 40 times it (http_pace.h). 0: never. */
     gint64 stall_timeout_us;
     const char *user_agent;
 } HttpSettings;
@@ -46,6 +48,8 @@ typedef struct {
     void *buffer;               /* caller's buffer for a 200 or 206 body, or NULL */
     gsize buffer_bytes;
     gsize maximum_bytes; /* limit of a body kept in memory; 0: 1 MiB. Of an error body the first 64 KiB */
+    gboolean works_long; /* the service works while it replies, and its body shows now and then how far it is:
+                            40 times the stall timeout for all of it */
 } HttpRequest;
 
 typedef struct {

@@ -51,11 +51,44 @@ trimmed_length(const char *line, gsize length_bytes)
     return length_bytes;
 }
 
+static gboolean
+is_sending(const HttpTransfer *transfer)
+{
+    const ByteSource *source = transfer->request->body;
+    return source && transfer->offset < source->size_bytes;
+}
+
+/* What comes while the request is still being sent is no reason to hurry with it. */
+static void
+note_header(HttpTransfer *transfer, gsize length_bytes)
+{
+    if (get_status(transfer) >= 200)
+        http_pace_note(&transfer->pace, HTTP_PACE_HEADERS, length_bytes);
+    else if (!is_sending(transfer))
+        http_pace_note(&transfer->pace, HTTP_PACE_INTERIM, length_bytes);
+}
+
+static void
+note_body(HttpTransfer *transfer, int status, gsize length_bytes)
+{
+    const GByteArray *body = transfer->response.body;
+    HttpPhase phase = HTTP_PACE_BODY;
+    if (status >= 300)
+        phase = HTTP_PACE_REFUSAL;
+    else if (transfer->request->works_long)
+        phase = HTTP_PACE_WORKING;
+    else if (!transfer->request->buffer && transfer->pace.phase < HTTP_PACE_BODY &&
+             http_pace_is_blank(body->data, body->len))
+        phase = HTTP_PACE_BLANKS;
+    http_pace_note(&transfer->pace, phase, length_bytes);
+}
+
 static size_t
 on_header(char *line, size_t size, size_t count, void *data)
 {
     HttpTransfer *transfer = data;
     transfer->callbacks++;
+    note_header(transfer, size * count);
     gsize length_bytes = trimmed_length(line, size * count);
     if (length_bytes > MAXIMUM_HEADER_BYTES)
         return refuse_reply(transfer, "a header of the reply is too long");
@@ -112,9 +145,11 @@ on_body(char *bytes, size_t size, size_t count, void *data)
     HttpTransfer *transfer = data;
     transfer->callbacks++;
     int status = get_status(transfer);
-    if (transfer->request->buffer && (status == 200 || status == 206))
-        return fill_buffer(transfer, bytes, size * count);
-    return grow_body(transfer, bytes, size * count, status);
+    gboolean fills = transfer->request->buffer && (status == 200 || status == 206);
+    size_t taken =
+        fills ? fill_buffer(transfer, bytes, size * count) : grow_body(transfer, bytes, size * count, status);
+    note_body(transfer, status, taken);
+    return taken;
 }
 
 static size_t
@@ -129,6 +164,7 @@ on_send(char *buffer, size_t size, size_t count, void *data)
     if (!source->read(source->data, transfer->offset, buffer, length_bytes, &transfer->error))
         return CURL_READFUNC_ABORT;
     transfer->offset += length_bytes;
+    http_pace_note(&transfer->pace, is_sending(transfer) ? HTTP_PACE_SENDING : HTTP_PACE_SENT, length_bytes);
     return length_bytes;
 }
 
@@ -139,6 +175,7 @@ on_seek(void *data, curl_off_t offset, int origin)
     if (origin != SEEK_SET || offset < 0 || (guint64)offset > transfer->request->body->size_bytes)
         return CURL_SEEKFUNC_FAIL;
     transfer->offset = (guint64)offset;
+    http_pace_restart(&transfer->pace);
     return CURL_SEEKFUNC_OK;
 }
 
@@ -150,6 +187,7 @@ on_request(void *data, char *remote_ip, char *local_ip, int remote_port, int loc
     HttpTransfer *transfer = data;
     const char *method = transfer->request->method;
     gboolean harmless = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+    http_pace_restart(&transfer->pace);
     if (++transfer->attempts == 1 || harmless)
         return CURL_PREREQFUNC_OK;
     g_set_error(&transfer->error, STORAGEFS_ERROR, ERROR_UNAVAILABLE,

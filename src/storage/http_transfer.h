@@ -6,16 +6,18 @@
 #pragma once
 
 #include "src/storage/http.h"
+#include "src/storage/http_pace.h"
 
 #include <glib.h>
 
 typedef struct {
     const HttpRequest *request;
     HttpResponse response;
-    GError *error;         /* what a callback failed with: says more than libcurl's code */
-    void *easy;            /* borrowed */
-    void *headers;         /* struct curl_slist * that the easy handle points to */
-    guint64 offset;        /* of the next body byte to send */
+    GError *error;  /* what a callback failed with: says more than libcurl's code */
+    void *easy;     /* borrowed */
+    void *headers;  /* struct curl_slist * that the easy handle points to */
+    guint64 offset; /* of the next body byte to send */
+    HttpPace pace;
     guint64 callbacks;     /* grows whenever libcurl hands over or asks for bytes */
     guint header_count;    /* of all header blocks: an endless row of 1xx replies ends here too */
     guint attempts;        /* libcurl repeats by itself when a kept connection turns out dead */

@@ -24,10 +24,10 @@ note_failure(Storage *storage, const GError *failure)
     atomic_fetch_add_explicit(&storage->failures, 1, memory_order_relaxed);
     if (error_is(failure, ERROR_UNAVAILABLE) || error_is(failure, ERROR_TIMEOUT))
         atomic_store(&storage->state, STORAGE_DOWN);
-    char *masked = log_mask_secrets(failure->message);
+    char *text = g_strdup(failure->message);
     lock_acquire(&storage->lock);
     char *old = storage->last_error;
-    storage->last_error = masked;
+    storage->last_error = text;
     storage->last_error_at_us = g_get_monotonic_time();
     lock_release(&storage->lock);
     g_free(old);
@@ -122,6 +122,7 @@ storage_attempt_again(StorageAttempt *attempt, GError **error)
         return TRUE;
     }
     prefix_subject(attempt, &attempt->failure);
+    log_mask_error(attempt->failure);
     note_failure(storage, attempt->failure);
     if (is_answer(attempt->failure) && !error_is(attempt->failure, ERROR_CANCELLED))
         storage_note_up(storage);

@@ -277,6 +277,7 @@ run_connect(gpointer data)
     g_autoptr(GError) probe_failure = NULL;
     gboolean made = make_containers(storage, call, &failure);
     gboolean probed = probe(storage, call, &probe_failure);
+    log_mask_error(probe_failure);
     if (probed && has_unknown_conditions(storage)) {
         try_conditions(storage, call, get_named_container(storage));
         keep_learned(storage);

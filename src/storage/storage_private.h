@@ -72,7 +72,8 @@ gboolean storage_attempt_begin(StorageAttempt *attempt, Storage *storage, Call *
                                const char *key, GError **error);
 /* The same without waiting: for what the background task does. */
 void storage_attempt_begin_now(StorageAttempt *attempt, Storage *storage, Call *call, const char *container);
-/* Takes attempt->failure: waits and returns TRUE when the request is to be repeated, else hands it on. */
+/* Takes attempt->failure: waits and returns TRUE when the request is to be repeated, else hands it on.
+ * Drivers repeat what services say; above this no error holds a secret. */
 gboolean storage_attempt_again(StorageAttempt *attempt, GError **error);
 /* Always TRUE. Drops a failure that turned out to be none. */
 gboolean storage_attempt_done(StorageAttempt *attempt);

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import socket
 import tempfile
 
 import pytest
@@ -105,3 +106,38 @@ def test_dead_mount_is_cleared(as_user):
         ls -A mnt
     """).stdout.splitlines()
     assert said == ["default", "scratch", "trial"]
+
+
+# Where the kernel lets nobody look into a process, what tells of its memory is root's.
+IS_CLOSED = """
+is_closed() {
+    test "$(stat -c %U "/proc/$1/environ")" = root
+    if cat "/proc/$1/environ" 2>/dev/null; then return 1; fi
+    grep -q '^Max core file size  *0  *0 ' "/proc/$1/limits"
+}
+"""
+
+
+def test_nobody_looks_into_the_daemon(as_user):
+    said = as_user(IS_CLOSED + """
+        storagefs mount mnt
+        pid=$(sed -nE 's/.*"pid" : ([0-9]+).*/\\1/p' mnt/.control/status)
+        is_closed "$pid"
+        tr '\\0' ' ' <"/proc/$pid/cmdline"
+        storagefs umount mnt
+    """).stdout
+    assert said.strip() == "storagefs mount mnt"
+
+
+def test_nobody_looks_into_a_check(as_user):
+    """While it waits for an endpoint that says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        as_user(IS_CLOSED + f"""
+            printf '%s\\n' '[storage far]' 'driver = minio' 'endpoint = http://127.0.0.1:{silent.getsockname()[1]}' \
+                'access_key_id = AK' 'secret_access_key = sekretsekret' 'timeout = 8s' >far.conf
+            chmod 600 far.conf
+            storagefs check -c far.conf >said 2>&1 &
+            until test "$(stat -c %U "/proc/$!/environ")" = root; do kill -0 $!; sleep 0.1; done
+            is_closed $!
+            kill -KILL $!
+        """, timeout=60)

@@ -26,7 +26,7 @@ import ssl
 import stat
 import struct
 
-from proxy_faults import Abort, Close, apply, canned
+from proxy_faults import Abort, Close, apply, canned, corrupted, slowed
 from proxy_http import LAST_CHUNK, Headers, Reply, Request, chunked_body, body_until_end, fixed_body, framed, text_body
 from proxy_rules import RuleError, Rules
 from proxy_stats import Stats
@@ -141,7 +141,10 @@ class Connection:
     async def pass_request_body(self, request, actions):
         left = actions.get("reset_upload")
         chunked = request.headers.is_chunked()
-        async for piece in self.request_body(request):
+        body = self.request_body(request)
+        if "corrupt_upload" in actions:
+            body = corrupted(body, actions["corrupt_upload"])
+        async for piece in body:
             if left is not None:
                 piece = piece[:left]
                 left -= len(piece)
@@ -183,7 +186,10 @@ class Connection:
         closes = actions.get("close") or (reply.has_body and ends)
         if closes:
             reply.headers.set("Connection", "close")
-        self.writer.write(reply.head())
+        head = text_body(reply.head())
+        async for piece in slowed(head, actions["head_rate"]) if "head_rate" in actions else head:
+            self.writer.write(piece)
+            await self.writer.drain()
         if reply.has_body:
             chunked = reply.headers.is_chunked()
             async for piece in reply.body:

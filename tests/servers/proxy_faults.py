@@ -6,6 +6,9 @@ import re
 from proxy_http import Headers, Reply, text_body, whole
 
 
+STALL_SECONDS = 300
+
+
 class Abort(Exception):
     """End this client's connection by a reset."""
 
@@ -75,6 +78,25 @@ async def shortened(body, limit, ending):
     raise ending
 
 
+async def stalled(body, limit):
+    """Passes `limit` bytes, and then nothing for longer than anybody waits."""
+    async for piece in body:
+        if len(piece) > limit:
+            yield piece[:limit]
+            break
+        limit -= len(piece)
+        yield piece
+    await asyncio.sleep(STALL_SECONDS)
+    raise Abort
+
+
+async def blanks(seconds):
+    """What a service sends while it works."""
+    for _ in range(int(seconds / 0.3)):
+        yield b" "
+        await asyncio.sleep(0.3)
+
+
 async def slowed(body, rate):
     step = max(1, min(4096, int(rate / 20)))
     async for piece in body:
@@ -112,5 +134,9 @@ async def apply(reply, rule):
         reply.body = shortened(reply.body, actions["truncate"], Close)
     elif "reset" in actions:
         reply.body = shortened(reply.body, actions["reset"], Abort)
+    elif "stall" in actions:
+        reply.body = stalled(reply.body, actions["stall"])
     if "rate" in actions:
         reply.body = slowed(reply.body, actions["rate"])
+    if "blanks" in actions:
+        reply.set_body(joined(blanks(actions["blanks"]), reply.body), None)

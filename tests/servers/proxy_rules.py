@@ -15,6 +15,7 @@ What happens (several together where it makes sense):
   delay         seconds before the request goes on
   hang          seconds of silence, then a reset; the server never sees the request
   status        answer this status without asking the server, with headers and body
+  corrupt_upload  the byte of the request's body at this offset is inverted
   reset_upload  reset both sides when this many bytes of the request's body have gone to the server
   drop_reply    true: the server acts and answers, the client sees a reset
   ttfb          seconds before the head of the reply
@@ -26,6 +27,9 @@ What happens (several together where it makes sense):
   fill          text for endless (default "x")
   repeat_page   true: a listing's page comes again and again, always saying that there is more
   rate          bytes per second of the reply's body
+  head_rate     bytes per second of the reply's head
+  blanks        a blank each 0.3 s for so many seconds precede the reply's body, which declares no length
+  stall         silence for minutes after this many bytes of the reply's body
   corrupt       the byte of the reply's body at this offset is inverted
   truncate      close in order after this many bytes of the reply's body
   reset         reset after this many bytes of the reply's body; -1: instead of a reply, the server never sees the request
@@ -38,9 +42,9 @@ import re
 _NUMBER = (int, float)
 MATCHERS = {"method": str, "operation": (str, list), "path": str, "ranged": bool, "skip": int, "count": int,
             "probability": _NUMBER}
-ACTIONS = {"delay": _NUMBER, "hang": _NUMBER, "status": int, "headers": dict, "body": str, "reset_upload": int,
+ACTIONS = {"delay": _NUMBER, "hang": _NUMBER, "status": int, "headers": dict, "body": str, "corrupt_upload": int, "reset_upload": int,
            "drop_reply": bool, "ttfb": _NUMBER, "ignore_range": bool, "content_length": int, "endless": int, "fill": str,
-           "repeat_page": bool, "rate": _NUMBER, "corrupt": int, "truncate": int, "reset": int, "close": bool}
+           "repeat_page": bool, "rate": _NUMBER, "head_rate": _NUMBER, "blanks": _NUMBER, "stall": int, "corrupt": int, "truncate": int, "reset": int, "close": bool}
 LOG_KEPT = 20000
 
 

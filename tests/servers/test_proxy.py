@@ -1,6 +1,7 @@
 """The proxy counts what really passed and injects what its rules say, in front of a real server."""
 
 import http.client
+import time
 import urllib.parse
 
 import pytest
@@ -188,6 +189,32 @@ def test_corrupt_inverts_one_byte(get, proxy):
         _, _, body, error = get()
     assert error is None
     assert [at for at in range(100000) if body[at] != get.content[at]] == [70000]
+
+
+def test_corrupt_upload_is_refused_by_its_signature(ceph, client, proxy, bucket):
+    with proxy.faults({"operation": "PutObject", "corrupt_upload": 70000}), pytest.raises(ClientError, match="SHA256Mismatch"):
+        client.put_object(Bucket=bucket, Key="spoiled", Body=b"x" * 100000)
+    assert "Contents" not in ceph.client().list_objects_v2(Bucket=bucket)
+
+
+def test_stall_is_silence_in_the_body(get, proxy):
+    with proxy.faults({"operation": "GetObject", "stall": 5000}):
+        status, headers, body, error = get(timeout=1)
+    assert (status, headers["Content-Length"], body) == (200, "100000", get.content[:5000])
+    assert isinstance(error, TimeoutError)
+
+
+def test_blanks_come_before_the_body(get, proxy):
+    with proxy.faults({"operation": "GetObject", "blanks": 1}):
+        _, headers, body, _ = get()
+    assert (headers["Content-Length"], body) == (None, b"   " + get.content)
+
+
+def test_head_rate_slows_the_head(get, proxy):
+    started = time.monotonic()
+    with proxy.faults({"operation": "GetObject", "head_rate": 400}):
+        assert get()[2] == get.content
+    assert time.monotonic() - started > 0.5
 
 
 def test_ignore_range_gives_the_whole_object_with_the_range_in_its_place(get, proxy):

@@ -98,6 +98,10 @@ test_secrets_in_every_spelling(void)
         g_autofree char *masked = log_mask_secrets(cases[i].text);
         g_assert_cmpstr(masked, ==, cases[i].masked);
     }
+    g_autoptr(GError) error = g_error_new_literal(g_quark_from_static_string("x"), 7, "403: se/cr+et=");
+    log_mask_error(error);
+    log_mask_error(NULL);
+    g_assert_cmpstr(error->message, ==, "403: ***");
     g_autofree char *line = capture(LOG_LEVEL_ERROR, "PUT /?k=se%2Fcr%2Bet%3D\nse/cr+et=");
     g_assert_cmpstr(line, ==, "storagefs: error: PUT /?k=***\\x0a***\n");
 }

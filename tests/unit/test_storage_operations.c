@@ -5,6 +5,7 @@
 #include "drivers/memory/memory.h"
 #include "drivers/memory/memory_fault.h"
 #include "src/base/lock.h"
+#include "src/base/log.h"
 #include "tests/unit/storage_fixture.h"
 
 #include <string.h>
@@ -510,6 +511,22 @@ test_free_with_an_upload_to_discard(StorageFixture *fixture, gconstpointer keys)
     storage_discard_upload(fixture->storage, "c", "k", id);
 }
 
+/* Whatever a driver says: what storage.c hands up holds no secret. */
+static void
+test_no_secret_in_errors(StorageFixture *fixture, gconstpointer keys)
+{
+    g_autoptr(GError) error = NULL;
+    g_auto(StorageHealth) health = {0};
+    ObjectInfo info = {0};
+    log_add_secret("sekret/sekret");
+    storage_fixture_fail(fixture, MEMORY_STAT_OBJECT, 1, ERROR_DENIED, FALSE);
+    g_assert_false(storage_stat_object(fixture->storage, NULL, "c", "sekret/sekret", &info, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_DENIED);
+    storage_get_health(fixture->storage, &health);
+    g_assert_null(strstr(error->message, "sekret"));
+    g_assert_null(strstr(health.last_error, "sekret"));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -553,6 +570,7 @@ main(int argc, char **argv)
                         STORAGE_FIXTURE_KEYS "timeout = 1s\n");
     storage_fixture_add("/storage-operations/free-with-an-upload-to-discard",
                         test_free_with_an_upload_to_discard, STORAGE_FIXTURE_KEYS "timeout = 1s\n");
+    storage_fixture_add("/storage-operations/no-secret-in-errors", test_no_secret_in_errors, NULL);
     storage_fixture_add("/storage-operations/read-only", test_read_only, "read_only = yes\n");
     storage_fixture_add("/storage-operations/unsupported", test_unsupported, "copy_object = no\n");
     g_test_add_func("/storage-operations/last-reference-goes-in-a-lane", test_last_reference_goes_in_a_lane);

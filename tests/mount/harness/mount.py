@@ -6,9 +6,11 @@
     mount.remount(); mount.umount()
 
 umount() checks that the daemon ended with code 0 and that its log holds no report of a sanitizer, no failed assertion,
-and none of the secrets of the configuration. close() does the same and always leaves nothing mounted and nothing running.
+and that none of the secrets of the configuration is in its log, its control files, its state or its cache. close() does the
+same and always leaves nothing mounted and nothing running.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -22,6 +24,9 @@ from harness.process import Guard, clear_mount, is_alive, is_mounted, run, wait_
 START_SECONDS = 60
 END_SECONDS = 120
 LIFE_SECONDS = 900
+# Of a file in the daemon's own directories: what it writes about is at the beginning, the rest is what users store.
+SEARCHED_BYTES = 1 << 18
+TELLING = ("status", "uploads", "metrics", "storages")
 
 SANITIZERS = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS")
 REPORTS = re.compile(r"(ERROR|WARNING): \w*Sanitizer|runtime error:|-CRITICAL \*\*|\bERROR:\S+:\d+:\w+: |assertion .* failed")
@@ -100,7 +105,7 @@ class Mount:
             file.write(text)
 
     def secrets(self):
-        """Values that must not be found in any log."""
+        """Values that must not be found in anything that the daemon writes."""
         found = {str(value) for keys in self.storages.values() for key, value in keys.items() if SECRET_WORDS.search(key)}
         found |= {value for name, value in self.environment.items() if name.startswith("AWS_") and SECRET_WORDS.search(name)}
         return {secret for secret in found if len(secret) >= 6}
@@ -178,6 +183,7 @@ class Mount:
 
     def umount(self, how="command"):
         """Ends the mount by "command" (storagefs umount), "signal" (SIGTERM) or "kernel" (fusermount3 -u); checks the end."""
+        self.check_control()
         if how == "command":
             self.command("umount", self.point, timeout=END_SECONDS)
         elif how == "signal":
@@ -242,8 +248,26 @@ class Mount:
         log = self.log()
         if report := REPORTS.search(log):
             raise AssertionError(f"the daemon's log holds a report:\n{log[max(0, report.start() - 500):report.start() + 8000]}")
+        self._check_secrets(self.log_file, log)
+        self.check_directories()
+
+    def _check_secrets(self, where, text):
         for secret in self.secrets():
-            assert secret not in log, "a secret of the configuration is in the daemon's log"
+            assert secret not in text, f"a secret of the configuration is in {where}"
+
+    def check_control(self):
+        """None of the secrets is in what the control files say. A daemon that does not answer is another test's matter."""
+        for name in TELLING if self.secrets() else ():
+            with contextlib.suppress(OSError):
+                self._check_secrets(self.control(name), self.control(name).read_text(errors="replace"))
+
+    def check_directories(self):
+        """None of the secrets is in the state and cache directories."""
+        for option in ("state_dir", "cache_dir") if self.secrets() else ():
+            for directory, _, names in os.walk(self.options[option]):
+                for path in (pathlib.Path(directory) / name for name in names):
+                    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+                        self._check_secrets(path, file.read(SEARCHED_BYTES).decode(errors="replace"))
 
     def command(self, *arguments, check=True, timeout=120, **options):
         """Runs the binary with these arguments in the mount's environment, to its end."""
