@@ -4,6 +4,7 @@
 #include "src/base/lock.h"
 #include "src/base/log.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -249,25 +250,42 @@ compare_names(gconstpointer a, gconstpointer b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* All names that end so, in order. */
-static GPtrArray *
-list_names(const char *path, const char *suffix)
+static gboolean
+read_names(DIR *dir, const char *suffix, GPtrArray *names)
 {
-    GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-    const char *name;
-    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL)
-        if (g_str_has_suffix(name, suffix))
-            g_ptr_array_add(names, g_strdup(name));
+    const struct dirent *entry;
+    for (errno = 0; (entry = readdir(dir)) != NULL; errno = 0)
+        if (entry->d_name[0] != '.' && g_str_has_suffix(entry->d_name, suffix))
+            g_ptr_array_add(names, g_strdup(entry->d_name));
+    return errno == 0;
+}
+
+/* All names in `below` that end so, in order; NULL when it cannot be said that these are all. */
+static GPtrArray *
+list_names(JournalFolder *folder, const char *below, const char *suffix, GError **error)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+    g_autofree char *path = g_build_filename(folder->path, below, NULL);
+    DIR *dir = opendir(path);
+    gboolean ok = dir != NULL && read_names(dir, suffix, names);
+    if (!ok)
+        error_set_errno(error, errno, "journal %s cannot be listed", path);
+    if (dir != NULL)
+        closedir(dir);
     g_ptr_array_sort(names, compare_names);
-    return names;
+    return ok ? g_steal_pointer(&names) : NULL;
 }
 
 GPtrArray *
 journal_folder_list_unreadable(JournalFolder *folder)
 {
-    g_autofree char *path = g_build_filename(folder->path, UNREADABLE, NULL);
-    return list_names(path, "");
+    g_autoptr(GError) error = NULL;
+    GPtrArray *names = list_names(folder, UNREADABLE, "", &error);
+    if (names != NULL)
+        return names;
+    if (!error_is(error, ERROR_NOT_FOUND))
+        log_warning("%s", error->message);
+    return g_ptr_array_new_with_free_func(g_free);
 }
 
 /* Under a name that is free: what lies there already may be another record of the same id. */
@@ -380,9 +398,11 @@ remove_superseded(JournalFolder *folder, GPtrArray *records, GError **error)
 static gboolean
 clear_data(JournalFolder *folder, const GPtrArray *records, gboolean keep, GError **error)
 {
-    g_autoptr(GPtrArray) names = list_names(folder->path, DATA_SUFFIX);
-    g_autoptr(GPtrArray) fresh = list_names(folder->path, RECORD_SUFFIX ".new");
+    g_autoptr(GPtrArray) names = list_names(folder, "", DATA_SUFFIX, error);
+    g_autoptr(GPtrArray) fresh = names != NULL ? list_names(folder, "", RECORD_SUFFIX ".new", error) : NULL;
     g_autoptr(GHashTable) used = g_hash_table_new(g_str_hash, g_str_equal);
+    if (fresh == NULL)
+        return FALSE;
     for (guint i = 0; i < records->len; i++) {
         const JournalRecord *record = records->pdata[i];
         if (record->data_name != NULL)
@@ -401,29 +421,38 @@ clear_data(JournalFolder *folder, const GPtrArray *records, gboolean keep, GErro
     return TRUE;
 }
 
+/* NULL: it cannot be understood, or not be set aside then (*out_ok FALSE). */
+static JournalRecord *
+take_record(JournalFolder *folder, const char *name, gboolean *out_ok, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    JournalRecord *record = read_record(folder, name, &failure);
+    folder->last_id = MAX(folder->last_id, g_ascii_strtoull(name, NULL, 16));
+    *out_ok = TRUE;
+    if (record != NULL) {
+        folder->last_sequence = MAX(folder->last_sequence, record->sequence);
+        return record;
+    }
+    log_error("journal %s/%s: %s", folder->path, name, failure->message);
+    *out_ok = set_aside(folder, name, error);
+    return NULL;
+}
+
 GPtrArray *
 journal_folder_load(JournalFolder *folder, GError **error)
 {
     g_autoptr(GPtrArray) records = g_ptr_array_new_with_free_func((GDestroyNotify)journal_record_free);
-    g_autoptr(GPtrArray) names = list_names(folder->path, RECORD_SUFFIX);
-    gboolean some_unreadable = FALSE;
-    for (guint i = 0; i < names->len; i++) {
-        const char *name = names->pdata[i];
-        g_autoptr(GError) failure = NULL;
-        JournalRecord *record = read_record(folder, name, &failure);
-        folder->last_id = MAX(folder->last_id, g_ascii_strtoull(name, NULL, 16));
-        if (record != NULL) {
-            folder->last_sequence = MAX(folder->last_sequence, record->sequence);
-            g_ptr_array_add(records, record);
-            continue;
-        }
-        log_error("journal %s/%s: %s", folder->path, name, failure->message);
-        some_unreadable = TRUE;
-        if (!set_aside(folder, name, error))
-            return NULL;
-    }
-    if (!remove_superseded(folder, records, error) || !clear_data(folder, records, some_unreadable, error) ||
-        !sync_folder(folder, error))
+    g_autoptr(GPtrArray) names = list_names(folder, "", RECORD_SUFFIX, error);
+    if (names == NULL)
         return NULL;
-    return g_steal_pointer(&records);
+    gboolean ok = TRUE;
+    for (guint i = 0; i < names->len && ok; i++) {
+        JournalRecord *record = take_record(folder, names->pdata[i], &ok, error);
+        if (record != NULL)
+            g_ptr_array_add(records, record);
+    }
+    gboolean some_unreadable = records->len < names->len;
+    ok = ok && remove_superseded(folder, records, error) &&
+         clear_data(folder, records, some_unreadable, error) && sync_folder(folder, error);
+    return ok ? g_steal_pointer(&records) : NULL;
 }

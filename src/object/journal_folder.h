@@ -27,7 +27,8 @@ int journal_folder_get_fd(const JournalFolder *folder);
 
 /* Before anything is written: all records in the order they were made, GPtrArray of JournalRecord. What is
  * unreadable is moved aside and logged; of two records of one object the older one is removed, and so are
- * data files that no record names. Fails: IO. */
+ * data files that no record names. Nothing is removed unless all names were listed. Fails: IO and what else
+ * the disk reports. */
 GPtrArray *journal_folder_load(JournalFolder *folder, GError **error);
 /* Names in unreadable/ now; caller unrefs. */
 GPtrArray *journal_folder_list_unreadable(JournalFolder *folder);
