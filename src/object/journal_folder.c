@@ -19,14 +19,16 @@
 #define MAXIMUM_RECORD_BYTES (256u << 20)
 #define LOCK_POLL_US (50 * 1000)
 
+typedef struct SyncTurn SyncTurn;
+
 struct JournalFolder {
     char *path;
     int fd, lock_fd;
     Lock lock; /* a leaf */
     Condition synced_some;
     guint64 last_id, last_sequence;
-    /* Group commit: names asked to be on disk, those that are, and whether a thread is at it. */
-    guint64 asked, synced, failed_from, failed_to;
+    /* Group commit: what the next fsync is for (NULL: nothing), and whether a thread is at one. */
+    SyncTurn *next;
     gboolean syncing;
 };
 
@@ -154,31 +156,50 @@ sync_names(int fd)
     return fsync(fd) == 0 || errno == EINVAL ? 0 : errno;
 }
 
+/* How the names of one turn got to disk; each who waits for it has a reference. */
+struct SyncTurn {
+    guint references;
+    gboolean ended, failed;
+};
+
+static void
+turn_unref_locked(SyncTurn *turn)
+{
+    if (--turn->references == 0)
+        g_free(turn);
+}
+
+static void
+run_turn_locked(JournalFolder *folder) REQUIRES(folder->lock)
+{
+    SyncTurn *turn = g_steal_pointer(&folder->next);
+    folder->syncing = TRUE;
+    lock_release(&folder->lock);
+    int failure = sync_names(folder->fd);
+    lock_acquire(&folder->lock);
+    folder->syncing = FALSE;
+    turn->ended = TRUE;
+    turn->failed = failure != 0;
+    condition_wake_all(&folder->synced_some);
+}
+
 /* Whoever comes first works for all that have come by then; what comes while he works waits for the next. */
 static gboolean
 sync_folder(JournalFolder *folder, GError **error)
 {
     lock_acquire(&folder->lock);
-    guint64 mine = ++folder->asked;
-    while (folder->synced < mine) {
-        if (folder->syncing) {
+    if (folder->next == NULL)
+        folder->next = g_new0(SyncTurn, 1);
+    SyncTurn *mine = folder->next;
+    mine->references++;
+    while (!mine->ended) {
+        if (folder->syncing)
             condition_wait(&folder->synced_some, &folder->lock, 0);
-            continue;
-        }
-        guint64 from = folder->synced + 1, to = folder->asked;
-        folder->syncing = TRUE;
-        lock_release(&folder->lock);
-        int failure = sync_names(folder->fd);
-        lock_acquire(&folder->lock);
-        folder->syncing = FALSE;
-        folder->synced = to;
-        if (failure != 0) {
-            folder->failed_from = from;
-            folder->failed_to = to;
-        }
-        condition_wake_all(&folder->synced_some);
+        else
+            run_turn_locked(folder);
     }
-    gboolean ok = mine < folder->failed_from || mine > folder->failed_to;
+    gboolean ok = !mine->failed;
+    turn_unref_locked(mine);
     lock_release(&folder->lock);
     return ok || error_set_errno(error, EIO, "journal %s: names could not be forced to disk", folder->path);
 }

@@ -9,11 +9,14 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-/* What fails: the opendir with this number, counted down; readdir at the first name. */
+/* What fails: the opendir with this number, counted down; readdir at the first name; fsync of directories. */
 static gint opendir_fails_at;
 static gboolean readdir_fails;
+static gint folder_syncs_fail, folder_syncs;
 
 /* In place of the C library's. */
 DIR *
@@ -35,6 +38,19 @@ readdir(DIR *dir)
         return next(dir);
     errno = EIO;
     return NULL;
+}
+
+int
+fsync(int fd)
+{
+    struct stat status;
+    if (!g_atomic_int_get(&folder_syncs_fail) || fstat(fd, &status) != 0 || !S_ISDIR(status.st_mode))
+        return (int)syscall(SYS_fsync, fd);
+    /* A long one gathers a group, a short one overtakes those who still wake up. */
+    if (g_atomic_int_add(&folder_syncs, 1) % 2 == 0)
+        g_usleep(300);
+    errno = EIO;
+    return -1;
 }
 
 static JournalRecord *
@@ -162,6 +178,35 @@ test_an_unreadable_folder_that_is_not_there(Fixture *fixture, gconstpointer unus
     g_assert_cmpuint(names->len, ==, 0);
 }
 
+#define WRITERS 8u
+#define ROUNDS 300u
+
+static gpointer
+write_many(gpointer data)
+{
+    Fixture *fixture = data;
+    guint promised = 0;
+    g_autoptr(JournalRecord) record = make_record(fixture->folder, "k", NULL);
+    for (guint i = 0; i < ROUNDS; i++)
+        promised += (guint)journal_folder_write(fixture->folder, record, NULL);
+    return GUINT_TO_POINTER(promised);
+}
+
+/* Whatever group a writer is in, and whenever it wakes: no fsync succeeded. */
+static void
+test_failed_groups_promise_nothing(Fixture *fixture, gconstpointer unused)
+{
+    GThread *threads[WRITERS];
+    guint promised = 0;
+    g_atomic_int_set(&folder_syncs_fail, TRUE);
+    for (guint i = 0; i < WRITERS; i++)
+        threads[i] = g_thread_new("writer", write_many, fixture);
+    for (guint i = 0; i < WRITERS; i++)
+        promised += GPOINTER_TO_UINT(g_thread_join(threads[i]));
+    g_atomic_int_set(&folder_syncs_fail, FALSE);
+    g_assert_cmpuint(promised, ==, 0);
+}
+
 static void
 add(const char *path, void (*test)(Fixture *fixture, gconstpointer unused))
 {
@@ -175,5 +220,6 @@ main(int argc, char **argv)
     add("/journal_folder/no_directory_no_removal", test_no_directory_no_removal);
     add("/journal_folder/half_a_listing_no_removal", test_half_a_listing_no_removal);
     add("/journal_folder/unreadable_absent", test_an_unreadable_folder_that_is_not_there);
+    add("/journal_folder/failed_groups_promise_nothing", test_failed_groups_promise_nothing);
     return g_test_run();
 }
