@@ -241,9 +241,11 @@ write_record(JournalFolder *folder, const JournalRecord *record, GError **error)
 }
 
 gboolean
-journal_folder_write(JournalFolder *folder, const JournalRecord *record, GError **error)
+journal_folder_write(JournalFolder *folder, const JournalRecord *record, gboolean *out_written,
+                     GError **error)
 {
-    return write_record(folder, record, error) && sync_folder(folder, error);
+    *out_written = write_record(folder, record, error);
+    return *out_written && sync_folder(folder, error);
 }
 
 void

@@ -36,8 +36,11 @@ GPtrArray *journal_folder_list_unreadable(JournalFolder *folder);
 guint64 journal_folder_take_id(JournalFolder *folder);
 guint64 journal_folder_take_sequence(JournalFolder *folder);
 
-/* Durable when it returns, in place of the earlier record of its id. Fails: NO_SPACE, IO. Blocks: yes. */
-gboolean journal_folder_write(JournalFolder *folder, const JournalRecord *record, GError **error);
+/* Durable when it returns, in place of the earlier record of its id. Fails: NO_SPACE, IO. *out_written is
+ * TRUE also when it has taken that place and only its name could not be forced to disk: then a crash may
+ * leave either. Blocks: yes. */
+gboolean journal_folder_write(JournalFolder *folder, const JournalRecord *record, gboolean *out_written,
+                              GError **error);
 /* Record, then data; durable when it returns. Nothing happens when there is none. */
 gboolean journal_folder_remove(JournalFolder *folder, const JournalRecord *record, GError **error);
 /* Of a data file that no record names any more. */

@@ -276,24 +276,23 @@ put_data(ObjectFile *file, JournalRecord *record, GError **error)
     return TRUE;
 }
 
-/* Takes record: it is what the disk has now. */
+/* Takes record: it is what the disk has now; durable FALSE: or it has the one before, after a crash. */
 static void
-take_record(ObjectFile *file, JournalRecord *record)
+take_record(ObjectFile *file, JournalRecord *record, gboolean durable)
 {
     JournalRecord *before = file->committed;
     lock_acquire(&file->lock);
     file->committed = record;
     file->linked = record->data_name != NULL;
     lock_release(&file->lock);
-    if (before != NULL && g_strcmp0(before->data_name, record->data_name) != 0)
+    if (durable && before != NULL && g_strcmp0(before->data_name, record->data_name) != 0)
         journal_folder_remove_data(folder_of(file), before->data_name);
     journal_record_free(before);
 }
 
 static gboolean
-write_record(ObjectFile *file, JournalRecord *record, GError **error)
+try_write_record(ObjectFile *file, const JournalRecord *record, gboolean *out_written, GError **error)
 {
-    const char *kept = file->linked ? file->committed->data_name : NULL;
     GError *failure = NULL;
     guint attempts = 0;
     record->sequence = journal_folder_take_sequence(folder_of(file));
@@ -303,8 +302,23 @@ write_record(ObjectFile *file, JournalRecord *record, GError **error)
         if (g_strcmp0(record->data_name, kept) != 0)
             journal_folder_remove_data(folder_of(file), record->data_name);
         return FALSE;
-    }
+    while (!journal_folder_write(folder_of(file), record, out_written, &failure))
+        if (!object_file_make_way(file, journal_record_get_local_bytes(record), &attempts, &failure, error))
+            return FALSE;
     return TRUE;
+}
+
+/* *out_written: it is for take_record() now, also when this fails. */
+static gboolean
+write_record(ObjectFile *file, JournalRecord *record, gboolean *out_written, GError **error)
+{
+    const char *kept = file->linked ? file->committed->data_name : NULL;
+    *out_written = FALSE;
+    record->sequence = journal_folder_take_sequence(folder_of(file));
+    gboolean ok = try_write_record(file, record, out_written, error);
+    if (!*out_written && g_strcmp0(record->data_name, kept) != 0)
+        journal_folder_remove_data(folder_of(file), record->data_name);
+    return ok;
 }
 
 static void
@@ -329,12 +343,16 @@ commit(ObjectFile *file, GError **error)
     guint64 changes = file->changes, attribute_changes = file->attribute_changes;
     g_autoptr(JournalRecord) record = make_record_locked(file, id);
     lock_release(&file->lock);
-    if (!put_data(file, record, error) || !write_record(file, record, error))
+    gboolean written = FALSE;
+    gboolean ok = put_data(file, record, error) && write_record(file, record, &written, error);
+    if (!written)
         return FALSE;
     gint64 since_us = record->since_us;
-    take_record(file, g_steal_pointer(&record));
+    take_record(file, g_steal_pointer(&record), ok);
     if (file->entry == NULL)
         enter_journal(file, id, since_us);
+    if (!ok)
+        return FALSE;
     lock_acquire(&file->lock);
     file->committed_changes = changes;
     file->committed_base = object_file_get_base_id_locked(file);
@@ -544,12 +562,13 @@ rewrite_record(ObjectFile *file, JournalParking parking, const char *last_error,
     record->deleting = deleting;
     g_free(record->last_error);
     record->last_error = g_strdup(last_error);
-    if (!write_record(file, record, error))
+    gboolean linked = file->linked, written = FALSE;
+    gboolean ok = write_record(file, record, &written, error);
+    if (!written)
         return FALSE;
-    gboolean linked = file->linked;
-    take_record(file, g_steal_pointer(&record));
+    take_record(file, g_steal_pointer(&record), ok);
     file->linked = linked;
-    return TRUE;
+    return ok;
 }
 
 static gboolean

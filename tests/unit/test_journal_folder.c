@@ -109,6 +109,13 @@ path_of(Fixture *fixture, const char *name)
     return g_build_filename(fixture->path, name, NULL);
 }
 
+static gboolean
+write_record(Fixture *fixture, const JournalRecord *record, GError **error)
+{
+    gboolean written;
+    return journal_folder_write(fixture->folder, record, &written, error);
+}
+
 /* One record with a data file. */
 static void
 fill(Fixture *fixture)
@@ -117,7 +124,7 @@ fill(Fixture *fixture)
     g_autofree char *data = path_of(fixture, "1-0.data");
     g_assert_true(g_file_set_contents(data, "text", 4, &error));
     g_autoptr(JournalRecord) record = make_record(fixture->folder, "a", "1-0.data");
-    g_assert_true(journal_folder_write(fixture->folder, record, &error));
+    g_assert_true(write_record(fixture, record, &error));
     g_assert_no_error(error);
 }
 
@@ -188,7 +195,7 @@ write_many(gpointer data)
     guint promised = 0;
     g_autoptr(JournalRecord) record = make_record(fixture->folder, "k", NULL);
     for (guint i = 0; i < ROUNDS; i++)
-        promised += (guint)journal_folder_write(fixture->folder, record, NULL);
+        promised += (guint)write_record(fixture, record, NULL);
     return GUINT_TO_POINTER(promised);
 }
 

@@ -1,0 +1,111 @@
+/* Open objects with durability = journal on a disk that fails, or is full: what was acknowledged is stored
+ * all the same, and what is on disk is never torn.
+ */
+#include "tests/unit/object_fixture.h"
+
+#include "src/base/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define KIB 1024u
+
+/* errno of each fsync of a file, and of a directory; 0: they succeed. */
+static gint file_syncs_fail, folder_syncs_fail;
+static gint recovery_works; /* it is on another disk */
+
+static gboolean
+is_in_recovery(int fd)
+{
+    g_autofree char *link = g_strdup_printf("/proc/self/fd/%d", fd);
+    g_autofree char *path = g_file_read_link(link, NULL);
+    return path != NULL && strstr(path, "/recovery") != NULL;
+}
+
+static gboolean
+fails(int fd)
+{
+    struct stat status;
+    if (g_atomic_int_get(&recovery_works) && is_in_recovery(fd))
+        return FALSE;
+    gint number = fstat(fd, &status) == 0 && S_ISDIR(status.st_mode) ? g_atomic_int_get(&folder_syncs_fail)
+                                                                     : g_atomic_int_get(&file_syncs_fail);
+    errno = number;
+    return number != 0;
+}
+
+/* In place of the C library's. */
+int
+fsync(int fd)
+{
+    return fails(fd) ? -1 : (int)syscall(SYS_fsync, fd);
+}
+
+int
+fdatasync(int fd)
+{
+    return fails(fd) ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
+
+static void
+assert_restores(ObjectFixture *fixture, const char *journal, const guint8 *data, gsize length)
+{
+    GError *error = NULL;
+    object_fixture_restart(fixture, journal);
+    JournalRecord *record = object_store_take_record(fixture->store);
+    g_assert_nonnull(record);
+    g_autoptr(ObjectFile) file =
+        object_file_restore(fixture->store, fixture->base.storage, record, NULL, &error);
+    g_assert_no_error(error);
+    FileHandle *handle = object_file_open(file, O_RDONLY);
+    g_autoptr(GBytes) bytes = object_fixture_read(handle, 0, length + 1);
+    object_fixture_close(handle);
+    g_assert_cmpmem(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), data, length);
+}
+
+/* fsync of the directory fails after the record has its name: what it names is there, and stays as it is. */
+static void
+test_a_record_whose_name_was_not_forced(ObjectFixture *fixture, gconstpointer keys)
+{
+    gsize length = 200 * KIB;
+    g_autofree guint8 *first = object_fixture_pattern(1, length), *second = object_fixture_pattern(2, length);
+    for (guint commits = 0; commits < 2; commits++) {
+        g_autofree char *key = g_strdup_printf("k-%u", commits);
+        ObjectFile *file = object_fixture_create(fixture, key);
+        FileHandle *handle = object_file_open(file, O_RDWR);
+        if (commits > 0) {
+            object_fixture_write_forward(handle, first, length, 64 * KIB);
+            g_assert_true(object_fixture_flush(handle, NULL));
+        }
+        object_fixture_write_forward(handle, second, length, 64 * KIB);
+        g_atomic_int_set(&folder_syncs_fail, EIO);
+        g_assert_false(object_fixture_flush(handle, NULL));
+        g_atomic_int_set(&folder_syncs_fail, 0);
+        /* Not committed, and a crash does not show it. */
+        object_fixture_write(handle, 0, "torn", 4);
+        g_autofree char *copy = g_strdup_printf("%s/copy-%u", fixture->folder, commits);
+        const char *words[] = {"cp", "-a", fixture->journal, copy, NULL};
+        g_assert_true(g_spawn_sync(NULL, (char **)words, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL,
+                                   NULL, NULL));
+        g_assert_true(object_fixture_flush(handle, NULL));
+        object_fixture_close(handle);
+        object_file_drop(file);
+        object_file_unref(file);
+        assert_restores(fixture, copy, second, length);
+        object_fixture_restart(fixture, NULL);
+        g_assert_null(object_store_take_record(fixture->store));
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    object_fixture_add("/journal_disk/not_forced", test_a_record_whose_name_was_not_forced,
+                       OBJECT_FIXTURE_JOURNAL_KEYS);
+    return g_test_run();
+}
