@@ -51,6 +51,10 @@ JournalRecord *journal_take_loaded(Journal *journal);
  * record. */
 void journal_add_stray(Journal *journal, JournalRecord *record, const char *why);
 
+/* Before the record is written: other strays of its object leave the list, and go to unreadable/. Else the
+ * next mount would find two records, and take the older one for replaced. Fails: IO. Blocks: yes. */
+gboolean journal_yield_strays(Journal *journal, const JournalRecord *record, GError **error);
+
 /* Takes bytes of the journal's size. Waits for others to be stored while they can be. Fails: NO_SPACE (full,
  * and nothing left in time), CANCELLED. Blocks: yes. */
 gboolean journal_take_space(Journal *journal, Call *call, guint64 bytes, GError **error);

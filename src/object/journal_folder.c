@@ -328,6 +328,31 @@ set_aside(JournalFolder *folder, const char *name, GError **error)
     return TRUE;
 }
 
+/* A record and all data files of its id: these first, because without a record in its place they would be
+ * taken for ones that were being made. */
+static gboolean
+set_record_aside(JournalFolder *folder, const char *name, GError **error)
+{
+    g_autofree char *prefix = g_strndup(name, strlen(name) - strlen(RECORD_SUFFIX));
+    g_autoptr(GPtrArray) data = list_names(folder, "", DATA_SUFFIX, error);
+    if (data == NULL)
+        return FALSE;
+    for (guint i = 0; i < data->len; i++) {
+        const char *data_name = data->pdata[i];
+        if (g_str_has_prefix(data_name, prefix) && data_name[strlen(prefix)] == '-' &&
+            !set_aside(folder, data_name, error))
+            return FALSE;
+    }
+    return set_aside(folder, name, error);
+}
+
+gboolean
+journal_folder_set_aside(JournalFolder *folder, const JournalRecord *record, GError **error)
+{
+    g_autofree char *name = make_record_name(record->id);
+    return set_record_aside(folder, name, error) && sync_folder(folder, error);
+}
+
 static gboolean
 has_data_file(JournalFolder *folder, const JournalRecord *record, GError **error)
 {
@@ -374,13 +399,6 @@ read_record(JournalFolder *folder, const char *name, GError **error)
     return NULL;
 }
 
-static gboolean
-is_same_object(const JournalRecord *a, const JournalRecord *b)
-{
-    return strcmp(a->storage, b->storage) == 0 && strcmp(a->place, b->place) == 0 &&
-           strcmp(a->container, b->container) == 0 && strcmp(a->key, b->key) == 0;
-}
-
 static gint
 compare_records(gconstpointer a, gconstpointer b)
 {
@@ -406,7 +424,7 @@ remove_superseded(JournalFolder *folder, GPtrArray *records, GError **error)
     g_ptr_array_sort(records, compare_records);
     for (guint i = records->len; i-- > 1;) {
         const JournalRecord *older = records->pdata[i - 1];
-        if (!is_same_object(older, records->pdata[i]))
+        if (!journal_record_is_same_object(older, records->pdata[i]))
             continue;
         log_info("journal: %s/%s/%s was replaced", older->storage, older->container, older->key);
         if (!journal_folder_remove(folder, older, error))
@@ -457,7 +475,7 @@ take_record(JournalFolder *folder, const char *name, gboolean *out_ok, GError **
         return record;
     }
     log_error("journal %s/%s: %s", folder->path, name, failure->message);
-    *out_ok = set_aside(folder, name, error);
+    *out_ok = set_record_aside(folder, name, error);
     return NULL;
 }
 

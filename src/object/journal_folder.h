@@ -3,7 +3,8 @@
  *   ID.record           what an object that is not stored yet consists of, see journal_record.h
  *   ID-N.data           its bytes, when they are many; sparse, at the object's own offsets
  *   lock                held by the daemon that uses the directory
- *   unreadable/         records that could not be understood, and data files that may belong to them
+ *   unreadable/         records that could not be understood, or were left when their object was made anew;
+ *                       data files that may belong to them
  *
  * A record is written beside its place, forced to disk, and renamed onto it; it names a data file that is on
  * disk already. So at any moment the directory holds each object as it was last committed, whole. Names are
@@ -43,5 +44,8 @@ gboolean journal_folder_write(JournalFolder *folder, const JournalRecord *record
                               GError **error);
 /* Record, then data; durable when it returns. Nothing happens when there is none. */
 gboolean journal_folder_remove(JournalFolder *folder, const JournalRecord *record, GError **error);
+/* Into unreadable/, with its data: another record of its object is to be written, which does not replace it.
+ */
+gboolean journal_folder_set_aside(JournalFolder *folder, const JournalRecord *record, GError **error);
 /* Of a data file that no record names any more. */
 void journal_folder_remove_data(JournalFolder *folder, const char *data_name);

@@ -50,7 +50,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ObjectFile, object_file_unref)
  * when it has metadata, is not CLEAN, or known->etag is another version. */
 void object_file_learn(ObjectFile *file, const ObjectInfo *known, const FileAttributes *attributes);
 
-/* What the journal found on disk, as it was committed. NULL when its data cannot be read. Takes record. */
+/* What the journal found on disk, as it was committed. NULL when its data cannot be read; else it takes
+ * record. */
 ObjectFile *object_file_restore(ObjectStore *store, Storage *storage, JournalRecord *record,
                                 const ObjectFileEvents *events, GError **error);
 /* TRUE while handles are open, or the journal has it to store. */

@@ -295,12 +295,7 @@ try_write_record(ObjectFile *file, const JournalRecord *record, gboolean *out_wr
 {
     GError *failure = NULL;
     guint attempts = 0;
-    record->sequence = journal_folder_take_sequence(folder_of(file));
-    while (!journal_folder_write(folder_of(file), record, &failure)) {
-        if (object_file_make_way(file, journal_record_get_local_bytes(record), &attempts, &failure, error))
-            continue;
-        if (g_strcmp0(record->data_name, kept) != 0)
-            journal_folder_remove_data(folder_of(file), record->data_name);
+    if (!journal_yield_strays(file->store->journal, record, error))
         return FALSE;
     while (!journal_folder_write(folder_of(file), record, out_written, &failure))
         if (!object_file_make_way(file, journal_record_get_local_bytes(record), &attempts, &failure, error))

@@ -105,7 +105,6 @@ ObjectFile *
 object_file_restore(ObjectStore *store, Storage *storage, JournalRecord *record,
                     const ObjectFileEvents *events, GError **error)
 {
-    g_autoptr(JournalRecord) taken = record;
     g_autoptr(ObjectFile) file = object_file_new(store, storage, record->container, record->key,
                                                  record->has_base ? &record->base : NULL, &record->attributes,
                                                  record->exclusive, events);
@@ -114,6 +113,6 @@ object_file_restore(ObjectStore *store, Storage *storage, JournalRecord *record,
     if (!put_data(file, record, error))
         return NULL;
     put_state(file, record);
-    enter(file, g_steal_pointer(&taken));
+    enter(file, record);
     return g_steal_pointer(&file);
 }
