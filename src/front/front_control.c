@@ -57,6 +57,8 @@ command_reload(Front *front, const char *text, GError **error)
     if (!front->options.reload(front->options.reload_data, error))
         return FALSE;
     tree_storages_changed(front->tree);
+    /* Who has written may look at once, and sees what waits where it is now. */
+    front_notify_settle(front->notify);
     return TRUE;
 }
 

@@ -51,6 +51,9 @@ JournalRecord *journal_take_loaded(Journal *journal);
  * record. */
 void journal_add_stray(Journal *journal, JournalRecord *record, const char *why);
 
+/* Those of this storage are taken by journal_take_loaded() again. */
+void journal_recall_strays(Journal *journal, Storage *storage);
+
 /* Before the record is written: other strays of its object leave the list, and go to unreadable/. Else the
  * next mount would find two records, and take the older one for replaced. Fails: IO. Blocks: yes. */
 gboolean journal_yield_strays(Journal *journal, const JournalRecord *record, GError **error);
@@ -67,6 +70,8 @@ JournalEntry *journal_add(Journal *journal, ObjectFile *file, guint64 id, gint64
 void journal_entry_park(JournalEntry *entry, JournalParking parking, const char *last_error);
 /* It was committed (again): it waits, unless a conflict parked it. */
 void journal_entry_commit(JournalEntry *entry);
+/* Its storage has other settings: it is tried with them at once, unless a conflict parked it. */
+void journal_entry_rebind(JournalEntry *entry, Storage *storage);
 /* It is stored, or never will be. Gives back the journal's reference of the file, and may free the entry; no
  * lock held. */
 void journal_entry_end(JournalEntry *entry);

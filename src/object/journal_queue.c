@@ -81,7 +81,7 @@ journal_add(Journal *journal, ObjectFile *file, guint64 id, gint64 since_us)
         .references = 1, .journal = journal, .file = object_file_ref(file), .id = id, .since_us = since_us};
     entry->link.data = entry;
     lock_acquire(&journal->lock);
-    entry->lane = get_lane_locked(journal, file->storage);
+    entry->lane = get_lane_locked(journal, object_file_get_storage(file));
     g_queue_push_tail_link(&journal->entries, &entry->link);
     lock_release(&journal->lock);
     return entry;
@@ -114,6 +114,20 @@ journal_entry_commit(JournalEntry *entry)
     entry->again = entry->state == ENTRY_RUNNING;
     if (entry->state != ENTRY_RUNNING && entry->state != ENTRY_QUEUED && !entry->ended)
         wait_until_locked(entry, g_get_monotonic_time() + SETTLE_US);
+    lock_release(&journal->lock);
+}
+
+void
+journal_entry_rebind(JournalEntry *entry, Storage *storage)
+{
+    Journal *journal = entry->journal;
+    lock_acquire(&journal->lock);
+    entry->lane = get_lane_locked(journal, storage);
+    gboolean refused = entry->state == ENTRY_PARKED && entry->parking != JOURNAL_CONFLICT;
+    if (refused)
+        entry->parking = JOURNAL_WAITING;
+    if ((refused || entry->state == ENTRY_WAITING) && !entry->ended)
+        wait_until_locked(entry, 0);
     lock_release(&journal->lock);
 }
 
@@ -295,12 +309,22 @@ begin_attempt(JournalEntry *entry, Call *call)
     return file;
 }
 
+/* A lane lives as long as the journal; an entry may get another one. */
+static Call *
+new_call(JournalEntry *entry)
+{
+    lock_acquire(&entry->journal->lock);
+    Storage *storage = entry->lane->storage;
+    lock_release(&entry->journal->lock);
+    return storage_new_call(storage);
+}
+
 static void
 run_entry(gpointer data)
 {
     JournalEntry *entry = data;
     Journal *journal = entry->journal;
-    g_autoptr(Call) call = storage_new_call(entry->lane->storage);
+    g_autoptr(Call) call = new_call(entry);
     g_autoptr(GError) failure = NULL;
     ObjectFile *file = begin_attempt(entry, call);
     if (file != NULL) {

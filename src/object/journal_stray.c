@@ -29,6 +29,30 @@ journal_add_stray(Journal *journal, JournalRecord *record, const char *why)
     lock_release(&journal->lock);
 }
 
+static gboolean
+is_of_storage(const JournalStray *stray, Storage *storage)
+{
+    return strcmp(stray->record->storage, storage_get_name(storage)) == 0 &&
+           strcmp(stray->record->place, storage_get_place(storage)) == 0;
+}
+
+void
+journal_recall_strays(Journal *journal, Storage *storage)
+{
+    lock_acquire(&journal->lock);
+    for (guint i = journal->strays->len; i-- > 0;) {
+        JournalStray *stray = journal->strays->pdata[i];
+        if (!is_of_storage(stray, storage))
+            continue;
+        g_ptr_array_steal_index(journal->strays, i);
+        journal->used_bytes -= MIN(journal_record_get_local_bytes(stray->record), journal->used_bytes);
+        g_ptr_array_insert(journal->loaded, 0, stray->record);
+        g_free(stray->why);
+        g_free(stray);
+    }
+    lock_release(&journal->lock);
+}
+
 static char *
 make_id(const JournalStray *stray)
 {

@@ -25,8 +25,8 @@ static void
 set_base(ObjectFile *file, const ObjectInfo *version)
 {
     object_info_copy(&file->info, version);
-    file->base = object_version_get(file->store->versions, file->storage, file->container, file->key,
-                                    version->etag, version->size_bytes);
+    file->base = object_version_get(file->store->versions, object_file_get_storage(file), file->container,
+                                    file->key, version->etag, version->size_bytes);
     extent_map_set(file->extents, &(Extent){0, version->size_bytes, EXTENT_VERSION, file->base, 0});
 }
 
@@ -130,6 +130,7 @@ file_free(ObjectFile *file)
     condition_clear(&file->changed);
     lock_clear(&file->lock);
     storage_unref(file->storage);
+    g_clear_pointer(&file->former_storages, g_ptr_array_unref);
     g_free(file);
 }
 
@@ -289,7 +290,7 @@ gboolean
 object_file_check_size(ObjectFile *file, guint64 offset, guint64 length_bytes, GError **error)
 {
     Capabilities can;
-    storage_get_capabilities(file->storage, &can);
+    storage_get_capabilities(object_file_get_storage(file), &can);
     guint64 limit = can.maximum_object_bytes > 0 ? MIN(can.maximum_object_bytes, G_MAXINT64) : G_MAXINT64;
     if (length_bytes <= limit && offset <= limit - length_bytes)
         return TRUE;
@@ -303,7 +304,8 @@ char *
 object_file_describe(ObjectFile *file)
 {
     lock_acquire(&file->lock);
-    char *text = g_strdup_printf("%s/%s/%s", storage_get_name(file->storage), file->container, file->key);
+    char *text = g_strdup_printf("%s/%s/%s", storage_get_name(object_file_get_storage(file)), file->container,
+                                 file->key);
     lock_release(&file->lock);
     return text;
 }
@@ -521,7 +523,7 @@ object_file_new_status(ObjectFile *file)
     gboolean needed = object_file_needs_publication_locked(file);
     if (needed || file->entry != NULL) {
         status = g_new0(UploadStatus, 1);
-        status->storage = g_strdup(storage_get_name(file->storage));
+        status->storage = g_strdup(storage_get_name(object_file_get_storage(file)));
         status->container = g_strdup(file->container);
         status->key = g_strdup(file->key);
         status->state = file->publishing || !needed ? UPLOAD_PUBLISHING : UPLOAD_WRITING;

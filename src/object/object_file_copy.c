@@ -124,10 +124,10 @@ static gboolean
 check_ranges(ObjectFile *from, guint64 from_offset, ObjectFile *to, guint64 to_offset, guint64 length_bytes,
              GError **error)
 {
-    if (from->storage != to->storage) {
-        g_set_error(error, STORAGEFS_ERROR, ERROR_OTHER_STORAGE,
-                    "%s and %s: bytes are not copied between storages", storage_get_name(from->storage),
-                    storage_get_name(to->storage));
+    if (object_file_get_storage(from) != object_file_get_storage(to)) {
+        g_set_error(
+            error, STORAGEFS_ERROR, ERROR_OTHER_STORAGE, "%s and %s: bytes are not copied between storages",
+            storage_get_name(object_file_get_storage(from)), storage_get_name(object_file_get_storage(to)));
         return FALSE;
     }
     if (from == to && from_offset < to_offset + length_bytes && to_offset < from_offset + length_bytes) {

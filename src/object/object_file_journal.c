@@ -200,8 +200,8 @@ make_record_locked(ObjectFile *file, guint64 id)
     record->id = id;
     record->since_us = g_get_real_time() - (g_get_monotonic_time() - file->dirty_since_us);
     record->parked = file->entry != NULL ? journal_entry_get_parking(file->entry) : JOURNAL_WAITING;
-    record->storage = g_strdup(storage_get_name(file->storage));
-    record->place = g_strdup(storage_get_place(file->storage));
+    record->storage = g_strdup(storage_get_name(object_file_get_storage(file)));
+    record->place = g_strdup(storage_get_place(object_file_get_storage(file)));
     set_names_locked(file, record);
     record->content = file->content_dirty || file->base == NULL;
     record->explicit_attributes = file->explicit_attributes;

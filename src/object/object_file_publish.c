@@ -58,8 +58,9 @@ enter(ObjectFile *file, Call *call, const LoanCall *loans, gboolean committed, G
 static void
 take_content_locked(ObjectFile *file, const PublicationResult *result)
 {
-    ObjectVersion *base = object_version_get(file->store->versions, file->storage, file->container, file->key,
-                                             result->info.etag, result->info.size_bytes);
+    ObjectVersion *base =
+        object_version_get(file->store->versions, object_file_get_storage(file), file->container, file->key,
+                           result->info.etag, result->info.size_bytes);
     extent_map_rebase(file->extents, base);
     object_version_unref(file->base);
     file->base = base;
@@ -232,7 +233,7 @@ call_in_loans(ObjectFile *file, Call *call, LoanCall **out_loans, GError **error
     lock_release(&file->lock);
     if (!replaces)
         return TRUE;
-    *out_loans = loan_call_in(file->store, call, file->storage, container, key, FALSE, error);
+    *out_loans = loan_call_in(file->store, call, object_file_get_storage(file), container, key, FALSE, error);
     return *out_loans != NULL;
 }
 

@@ -69,7 +69,8 @@ look_for_stored(ObjectFile *file, Call *call, gboolean *out_gone, GError **error
 {
     g_autoptr(GError) failure = NULL;
     g_auto(ObjectInfo) found = {0};
-    if (storage_stat_object(file->storage, call, file->container, file->key, &found, &failure))
+    if (storage_stat_object(object_file_get_storage(file), call, file->container, file->key, &found,
+                            &failure))
         return object_file_note_deletion(file, FALSE, error);
     *out_gone = error_is(failure, ERROR_NOT_FOUND);
     if (*out_gone)

@@ -5,7 +5,7 @@
  *   object_file_place.c    rename, drop                     object_file_journal.c  what is in the journal
  *   publication.c          what is sent to the storage      stream_upload.c        parts that go out while
  *   object_file_doubt.c    whether it has arrived           writing
- *   object_file_remove.c   unlink of what waits
+ *   object_file_remove.c   unlink of what waits            object_file_rebind.c   the storage's new settings
  */
 #pragma once
 
@@ -24,7 +24,8 @@ typedef struct StreamUpload StreamUpload;
 struct ObjectFile {
     gint references;
     ObjectStore *store;
-    Storage *storage;
+    Storage *storage; /* read by object_file_get_storage(), as it changes under the token `changing` */
+    GPtrArray *former_storages; /* NULL: none; they live as long as the file, for whoever still uses one */
     ObjectFileEvents events;
     gboolean exclusive;
     GList link; /* in the store's list */
@@ -113,6 +114,8 @@ gboolean object_file_make_way(ObjectFile *file, guint64 length_bytes, guint *att
                               GError **error);
 /* Fails: TOO_LARGE. */
 gboolean object_file_check_size(ObjectFile *file, guint64 offset, guint64 length_bytes, GError **error);
+
+Storage *object_file_get_storage(const ObjectFile *file); /* borrowed */
 
 /* "storage/container/key" for messages. */
 char *object_file_describe(ObjectFile *file);

@@ -170,6 +170,40 @@ object_store_add_stray(ObjectStore *store, JournalRecord *record, const char *wh
     journal_add_stray(store->journal, record, why);
 }
 
+static GPtrArray *
+list_files(ObjectStore *store)
+{
+    GPtrArray *files = g_ptr_array_new_with_free_func((GDestroyNotify)object_file_unref);
+    lock_acquire(&store->files_lock);
+    for (GList *item = store->files.head; item != NULL; item = item->next)
+        if (object_file_ref_if_alive(item->data))
+            g_ptr_array_add(files, item->data);
+    lock_release(&store->files_lock);
+    return files;
+}
+
+void
+object_store_rebind(ObjectStore *store, Storage *storage)
+{
+    if (store->journal == NULL)
+        return;
+    g_autoptr(GPtrArray) files = list_files(store);
+    for (guint i = 0; i < files->len; i++) {
+        Storage *before = object_file_get_storage(files->pdata[i]);
+        if (before != storage && strcmp(storage_get_name(before), storage_get_name(storage)) == 0 &&
+            strcmp(storage_get_place(before), storage_get_place(storage)) == 0 &&
+            object_file_is_journalled(files->pdata[i]))
+            object_file_rebind(files->pdata[i], storage);
+    }
+}
+
+void
+object_store_recall_strays(ObjectStore *store, Storage *storage)
+{
+    if (store->journal != NULL)
+        journal_recall_strays(store->journal, storage);
+}
+
 void
 object_store_start_journal(ObjectStore *store)
 {

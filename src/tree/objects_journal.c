@@ -155,6 +155,70 @@ objects_journal_restore(Tree *tree)
     }
 }
 
+/* An unlinked Node, or one below it, has no place in the new tree. */
+static gboolean
+is_left_behind(Node *node, Storage *storage)
+{
+    const Node *root = node_get_storage_node(node);
+    return root->flags & NODE_DETACHED && !(node->flags & NODE_DETACHED) &&
+           strcmp(root->name, storage_get_name(storage)) == 0 &&
+           strcmp(storage_get_place(root->folder->storage), storage_get_place(storage)) == 0 &&
+           object_file_is_journalled(node->file);
+}
+
+static GPtrArray *
+list_left_behind(Tree *tree, Storage *storage)
+{
+    GPtrArray *nodes = g_ptr_array_new();
+    GHashTableIter iter;
+    gpointer key;
+    g_hash_table_iter_init(&iter, tree->open_nodes);
+    while (g_hash_table_iter_next(&iter, &key, NULL))
+        if (is_left_behind(key, storage))
+            g_ptr_array_add(nodes, key);
+    return nodes;
+}
+
+gboolean
+objects_journal_is_left_behind(Tree *tree, Storage *storage)
+{
+    g_autoptr(GPtrArray) nodes = list_left_behind(tree, storage);
+    return nodes->len > 0;
+}
+
+static void
+adopt_locked(Tree *tree, Storage *storage, Node *node) REQUIRES(tree->lock)
+{
+    g_auto(NodePlace) place = {0};
+    g_autofree char *name = NULL;
+    if (!node_place_init(&place, node->parent, node->name, NULL) || place.key == NULL)
+        return;
+    Node *parent = find_directory_locked(tree, storage, place.container, place.key, &name);
+    if (parent != NULL && name != NULL && tree_core_find_locked(tree, parent, name) == NULL)
+        tree_core_move_locked(tree, node, parent, name);
+    else if (parent != NULL)
+        tree_core_collect_locked(tree, parent);
+}
+
+void
+objects_journal_adopt_locked(Tree *tree, Storage *storage)
+{
+    g_autoptr(GPtrArray) nodes = list_left_behind(tree, storage);
+    for (guint i = 0; i < nodes->len; i++)
+        adopt_locked(tree, storage, nodes->pdata[i]);
+}
+
+void
+objects_journal_rebind(Tree *tree)
+{
+    g_autoptr(GPtrArray) storages = storage_set_list(tree->set);
+    for (guint i = 0; i < storages->len; i++) {
+        object_store_rebind(tree->store, storages->pdata[i]);
+        object_store_recall_strays(tree->store, storages->pdata[i]);
+    }
+    objects_journal_restore(tree);
+}
+
 void
 objects_journal_forget(Tree *tree)
 {
