@@ -5,7 +5,7 @@
  * each storage's own store the entries, in the background, as often as it takes:
  *
  *   state     means                                                     next
- *   IDLE      is being written again: waits for its next commit         WAITING
+ *   IDLE      is being written again: waits for its next commit         WAITING by that, retry, or last close
  *   WAITING   to be stored when its time has come                       QUEUED
  *   QUEUED    waits for a thread of its storage                         RUNNING, WAITING
  *   RUNNING   is being stored                                           ended; WAITING (transient failures,
@@ -70,6 +70,8 @@ JournalEntry *journal_add(Journal *journal, ObjectFile *file, guint64 id, gint64
 void journal_entry_park(JournalEntry *entry, JournalParking parking, const char *last_error);
 /* It was committed (again): it waits, unless a conflict parked it. */
 void journal_entry_commit(JournalEntry *entry);
+/* Its last close could not commit what was written again: that is tried after a while. */
+void journal_entry_defer(JournalEntry *entry);
 /* Its storage has other settings: it is tried with them at once, unless a conflict parked it. */
 void journal_entry_rebind(JournalEntry *entry, Storage *storage);
 /* It is stored, or never will be. Gives back the journal's reference of the file, and may free the entry; no
@@ -85,7 +87,7 @@ void journal_list_strays(Journal *journal, GPtrArray *out);
 void journal_get_counts(Journal *journal, ObjectStoreStatistics *out);
 /* The file of an entry: a reference, or NULL. */
 ObjectFile *journal_find(Journal *journal, guint64 id);
-/* What waits or is parked is tried at once. */
+/* What waits, rests or is parked is tried at once. */
 void journal_retry(JournalEntry *entry);
 gboolean journal_drop_stray(Journal *journal, const char *id, GError **error);
 /* Copies what of it is here to the file `fd`; the rest is left as holes. */

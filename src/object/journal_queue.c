@@ -118,6 +118,17 @@ journal_entry_commit(JournalEntry *entry)
 }
 
 void
+journal_entry_defer(JournalEntry *entry)
+{
+    Journal *journal = entry->journal;
+    lock_acquire(&journal->lock);
+    entry->again = entry->again || entry->state == ENTRY_RUNNING;
+    if (entry->state == ENTRY_IDLE && !entry->ended)
+        wait_until_locked(entry, g_get_monotonic_time() + FIRST_DELAY_US);
+    lock_release(&journal->lock);
+}
+
+void
 journal_entry_rebind(JournalEntry *entry, Storage *storage)
 {
     Journal *journal = entry->journal;
@@ -137,7 +148,7 @@ journal_retry(JournalEntry *entry)
     Journal *journal = entry->journal;
     lock_acquire(&journal->lock);
     entry->parking = JOURNAL_WAITING;
-    if ((entry->state == ENTRY_WAITING || entry->state == ENTRY_PARKED) && !entry->ended)
+    if (entry->state != ENTRY_QUEUED && entry->state != ENTRY_RUNNING && !entry->ended)
         wait_until_locked(entry, 0);
     lock_release(&journal->lock);
 }
@@ -388,7 +399,7 @@ hurry_all_locked(Journal *journal)
 {
     for (GList *link = journal->entries.head; link != NULL; link = link->next) {
         JournalEntry *entry = link->data;
-        if (entry->state == ENTRY_WAITING)
+        if (entry->state == ENTRY_WAITING || entry->state == ENTRY_IDLE)
             wait_until_locked(entry, 0);
     }
 }

@@ -142,7 +142,8 @@ gboolean object_file_finish_removal(ObjectFile *file, Call *call, gboolean *out_
 void object_file_discard(ObjectFile *file);
 
 gboolean object_file_needs_publication_locked(const ObjectFile *file);
-/* What the journal's threads do. LATER: it is being written again, and not committed. */
+/* What the journal's threads do. LATER: it is being written again, and not committed; or it was, just now,
+ * because nobody had it open any more. */
 typedef enum { OBJECT_FILE_UPLOADED, OBJECT_FILE_LATER, OBJECT_FILE_FAILED } ObjectFileUpload;
 ObjectFileUpload object_file_upload(ObjectFile *file, Call *call, GError **error);
 

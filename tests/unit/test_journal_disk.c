@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define KIB 1024u
+#define WAIT_US (20 * G_USEC_PER_SEC)
 
 /* errno of each fsync of a file, and of a directory; 0: they succeed. */
 static gint file_syncs_fail, folder_syncs_fail;
@@ -49,6 +50,82 @@ int
 fdatasync(int fd)
 {
     return fails(fd) ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
+
+static guint
+count(ObjectFixture *fixture)
+{
+    g_autoptr(GPtrArray) uploads = object_store_list_uploads(fixture->store);
+    return uploads->len;
+}
+
+static void
+await_stored(ObjectFixture *fixture)
+{
+    gint64 end_us = g_get_monotonic_time() + WAIT_US;
+    while (count(fixture) > 0) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end_us);
+        g_usleep(1000);
+    }
+}
+
+/* FALSE: its close failed. */
+static gboolean
+overwrite(ObjectFile *file, const void *data, gsize length)
+{
+    FileHandle *handle = object_file_open(file, O_RDWR);
+    object_fixture_write(handle, 0, data, length);
+    gboolean ok = object_fixture_flush(handle, NULL);
+    object_fixture_close(handle);
+    return ok;
+}
+
+/* "one" waits; "two" is written on a full disk, while the storage refuses. */
+static void
+fail_to_overwrite(ObjectFixture *fixture, ObjectFile *file)
+{
+    object_store_start_journal(fixture->store);
+    storage_fixture_fail(&fixture->base, MEMORY_ANY, 0, ERROR_UNAVAILABLE, FALSE);
+    g_assert_true(overwrite(file, "one", 3));
+    g_atomic_int_set(&file_syncs_fail, ENOSPC);
+    g_assert_false(overwrite(file, "two", 3));
+}
+
+static void
+test_a_failed_commit_is_made_up_for(ObjectFixture *fixture, gconstpointer keys)
+{
+    g_autoptr(ObjectFile) file = object_fixture_create(fixture, "a");
+    fail_to_overwrite(fixture, file);
+    /* It is tried meanwhile, in vain. */
+    g_usleep(2 * G_USEC_PER_SEC);
+    g_assert_cmpuint(count(fixture), ==, 1);
+    g_atomic_int_set(&file_syncs_fail, 0);
+    memory_fault_clear(fixture->base.store);
+    await_stored(fixture);
+    object_fixture_assert_stored(fixture, "a", "two", 3);
+}
+
+/* The recovery directory has it then, and the journal has promised to store an older state. */
+static void
+test_a_saved_file_is_stored_too(ObjectFixture *fixture, gconstpointer keys)
+{
+    g_autoptr(ObjectFile) file = object_fixture_create(fixture, "a");
+    object_store_start_journal(fixture->store);
+    storage_fixture_fail(&fixture->base, MEMORY_ANY, 0, ERROR_UNAVAILABLE, FALSE);
+    g_assert_true(overwrite(file, "one", 3));
+    g_atomic_int_set(&recovery_works, TRUE);
+    g_atomic_int_set(&file_syncs_fail, ENOSPC);
+    g_assert_false(overwrite(file, "two", 3));
+    g_atomic_int_set(&file_syncs_fail, 0);
+    g_atomic_int_set(&recovery_works, FALSE);
+    memory_fault_clear(fixture->base.store);
+    gint64 end_us = g_get_monotonic_time() + WAIT_US;
+    while (object_file_is_waiting(file)) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end_us);
+        g_usleep(1000);
+    }
+    object_fixture_assert_stored(fixture, "a", "two", 3);
+    g_assert_cmpuint(count(fixture), ==, 1);
 }
 
 static void
@@ -105,6 +182,9 @@ int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    object_fixture_add("/journal_disk/failed_commit", test_a_failed_commit_is_made_up_for,
+                       OBJECT_FIXTURE_JOURNAL_KEYS);
+    object_fixture_add("/journal_disk/saved", test_a_saved_file_is_stored_too, OBJECT_FIXTURE_JOURNAL_KEYS);
     object_fixture_add("/journal_disk/not_forced", test_a_record_whose_name_was_not_forced,
                        OBJECT_FIXTURE_JOURNAL_KEYS);
     return g_test_run();
