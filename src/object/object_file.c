@@ -505,13 +505,33 @@ object_file_set_metadata(ObjectFile *file, const char *content_type, Metadata *o
     lock_release(&file->lock);
 }
 
+/* What of it is to be published, and not here. */
+static guint64
+count_remote_bytes(ObjectFile *file)
+{
+    guint64 total = 0;
+    Extent extent;
+    lock_acquire(&file->lock);
+    if (object_file_needs_publication_locked(file))
+        for (guint64 at = 0; extent_map_find(file->extents, at, &extent); at += extent.length_bytes)
+            total += extent.kind == EXTENT_VERSION ? extent.length_bytes : 0;
+    lock_release(&file->lock);
+    return total;
+}
+
 gboolean
 object_file_detach(ObjectFile *file, Call *call, GError **error)
 {
+    guint64 bytes = object_file_uses_journal(file) ? count_remote_bytes(file) : 0;
+    if (bytes > 0 && !object_file_take_space(file, call, bytes, error))
+        return FALSE;
     if (!object_file_begin_change(file, call, error))
         return FALSE;
     gboolean ok = file_content_stage(file, call, 0, extent_map_get_size(file->extents), error);
-    end_change(file);
+    lock_acquire(&file->lock);
+    object_file_settle_space_locked(file);
+    object_file_end_change_locked(file);
+    lock_release(&file->lock);
     return ok;
 }
 

@@ -110,37 +110,6 @@ object_file_end_release(ObjectFile *file)
     lock_release(&file->lock);
 }
 
-/* --- the size of the journal */
-
-gboolean
-object_file_take_space(ObjectFile *file, Call *call, guint64 bytes, GError **error)
-{
-    if (!object_file_uses_journal(file))
-        return TRUE;
-    if (!journal_take_space(file->store->journal, call, bytes, error)) {
-        g_autofree char *name = object_file_describe(file);
-        g_prefix_error(error, "%s: ", name);
-        return FALSE;
-    }
-    lock_acquire(&file->lock);
-    file->journal_bytes += bytes;
-    lock_release(&file->lock);
-    return TRUE;
-}
-
-void
-object_file_settle_space_locked(ObjectFile *file)
-{
-    gboolean counts = (file->journalled || file->entry != NULL) && !file->dropped &&
-                      object_file_needs_publication_locked(file);
-    guint64 bytes = counts ? extent_map_get_local_bytes(file->extents) : 0;
-    if (bytes > file->journal_bytes)
-        journal_use_space(file->store->journal, bytes - file->journal_bytes);
-    else if (bytes < file->journal_bytes)
-        journal_give_space(file->store->journal, file->journal_bytes - bytes);
-    file->journal_bytes = bytes;
-}
-
 /* --- the record */
 
 /* Bytes of versions other than the one to be replaced cannot be described: they may change their place. */

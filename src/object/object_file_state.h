@@ -5,6 +5,7 @@
  *   object_file_place.c    rename, drop                     object_file_journal.c  what is in the journal
  *   publication.c          what is sent to the storage      stream_upload.c        parts that go out while
  *   object_file_doubt.c    whether it has arrived           writing
+ *   object_file_space.c    what of the journal's size it uses
  *   object_file_remove.c   unlink of what waits            object_file_rebind.c   the storage's new settings
  */
 #pragma once
@@ -151,7 +152,8 @@ ObjectFileUpload object_file_upload(ObjectFile *file, Call *call, GError **error
 gboolean object_file_uses_journal(ObjectFile *file);
 gboolean object_file_is_committed_locked(const ObjectFile *file);
 guint64 object_file_get_base_id_locked(const ObjectFile *file); /* 0: none */
-/* Before bytes of the journal's size are written, without a token. Fails: NO_SPACE. Blocks: yes. */
+/* object_file_space.c. Before bytes of the journal's size are written, without a token. Fails: NO_SPACE.
+ * Blocks: yes. */
 gboolean object_file_take_space(ObjectFile *file, Call *call, guint64 bytes, GError **error);
 /* What is used is what is there. */
 void object_file_settle_space_locked(ObjectFile *file) REQUIRES(file->lock);

@@ -178,6 +178,38 @@ test_a_record_whose_name_was_not_forced(ObjectFixture *fixture, gconstpointer ke
     }
 }
 
+/* Bytes that only this machine has count, however they got into the file. */
+static void
+test_copies_take_space(ObjectFixture *fixture, gconstpointer keys)
+{
+    GError *error = NULL;
+    const gsize size = 300 * KIB;
+    guint64 copied = 0;
+    g_autofree guint8 *data = object_fixture_pattern(7, size);
+    fixture->journal_size_bytes = 512 * KIB;
+    object_fixture_restart(fixture, NULL);
+    object_store_start_journal(fixture->store);
+    storage_fixture_fail(&fixture->base, MEMORY_ANY, 0, ERROR_UNAVAILABLE, FALSE);
+    FileHandle *from = object_fixture_open(fixture, "a", TRUE), *to = object_fixture_open(fixture, "b", TRUE);
+    object_fixture_write_forward(from, data, size, 40 * KIB);
+    g_assert_true(object_fixture_flush(from, &error));
+    g_autoptr(Call) hurried = call_new(50 * 1000);
+    g_assert_false(from->operations->copy_range(from, hurried, 0, to, 0, size, &copied, &error));
+    g_assert_error(error, STORAGEFS_ERROR, ERROR_NO_SPACE);
+    ObjectStoreStatistics statistics;
+    object_store_get_statistics(fixture->store, &statistics);
+    g_assert_cmpuint(statistics.journal_bytes, ==, size);
+    memory_fault_clear(fixture->base.store);
+    /* What fits is copied, the rest when the first one is stored. */
+    g_assert_true(from->operations->copy_range(from, NULL, 0, to, 0, size, &copied, NULL));
+    g_assert_cmpuint(copied, ==, size);
+    object_fixture_flush_and_close(to);
+    object_fixture_close(from);
+    await_stored(fixture);
+    object_fixture_assert_stored(fixture, "b", data, size);
+    g_clear_error(&error);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -186,6 +218,8 @@ main(int argc, char **argv)
                        OBJECT_FIXTURE_JOURNAL_KEYS);
     object_fixture_add("/journal_disk/saved", test_a_saved_file_is_stored_too, OBJECT_FIXTURE_JOURNAL_KEYS);
     object_fixture_add("/journal_disk/not_forced", test_a_record_whose_name_was_not_forced,
+                       OBJECT_FIXTURE_JOURNAL_KEYS);
+    object_fixture_add("/journal_disk/copies_take_space", test_copies_take_space,
                        OBJECT_FIXTURE_JOURNAL_KEYS);
     return g_test_run();
 }
