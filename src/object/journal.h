@@ -65,6 +65,9 @@ gboolean journal_take_space(Journal *journal, Call *call, guint64 bytes, GError 
 void journal_use_space(Journal *journal, guint64 bytes);
 void journal_give_space(Journal *journal, guint64 bytes);
 
+/* What a restart found: it waits, after so many failed attempts. */
+void journal_entry_resume(JournalEntry *entry, guint attempts, const char *last_error);
+guint journal_entry_get_attempts(JournalEntry *entry);
 /* A new entry, IDLE, with a reference of file. */
 JournalEntry *journal_add(Journal *journal, ObjectFile *file, guint64 id, gint64 since_us);
 void journal_entry_park(JournalEntry *entry, JournalParking parking, const char *last_error);

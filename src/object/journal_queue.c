@@ -118,6 +118,27 @@ journal_entry_commit(JournalEntry *entry)
 }
 
 void
+journal_entry_resume(JournalEntry *entry, guint attempts, const char *last_error)
+{
+    Journal *journal = entry->journal;
+    lock_acquire(&journal->lock);
+    entry->attempts = attempts;
+    g_free(entry->last_error);
+    entry->last_error = g_strdup(last_error);
+    wait_until_locked(entry, g_get_monotonic_time() + SETTLE_US);
+    lock_release(&journal->lock);
+}
+
+guint
+journal_entry_get_attempts(JournalEntry *entry)
+{
+    lock_acquire(&entry->journal->lock);
+    guint attempts = entry->attempts;
+    lock_release(&entry->journal->lock);
+    return attempts;
+}
+
+void
 journal_entry_defer(JournalEntry *entry)
 {
     Journal *journal = entry->journal;
@@ -274,8 +295,25 @@ park(JournalEntry *entry, JournalParking parking, const GError *failure)
     g_autofree char *name = object_file_describe(entry->file);
     g_autofree char *masked = log_mask_secrets(failure->message);
     log_error("%s: kept in the journal, cannot be stored: %s", name, failure->message);
+    lock_acquire(&entry->journal->lock);
+    entry->attempts++;
+    lock_release(&entry->journal->lock);
     journal_entry_park(entry, parking, masked);
     object_file_note_parked(entry->file, entry, parking, masked);
+}
+
+/* For the process after this one; not each time, because each costs an fsync. */
+static gboolean
+is_to_be_noted(guint attempts)
+{
+    return attempts >= 4 && (attempts & (attempts - 1)) == 0;
+}
+
+static void
+note_attempts(JournalEntry *entry, const GError *failure)
+{
+    g_autofree char *masked = log_mask_secrets(failure->message);
+    object_file_note_parked(entry->file, entry, JOURNAL_WAITING, masked);
 }
 
 /* The outcome of one attempt. */
@@ -296,10 +334,13 @@ take_outcome(JournalEntry *entry, ObjectFileUpload outcome, const GError *failur
         wait_until_locked(entry, g_get_monotonic_time() + SETTLE_US);
     else if (!rests && outcome == OBJECT_FILE_FAILED)
         note_failure_locked(entry, failure);
+    gboolean notes = !rests && outcome == OBJECT_FILE_FAILED && is_to_be_noted(entry->attempts);
     condition_wake_all(&journal->changed);
     lock_release(&journal->lock);
     if (parking != JOURNAL_WAITING && !ended)
         park(entry, parking, failure);
+    else if (notes)
+        note_attempts(entry, failure);
 }
 
 /* NULL: not now. When the mount ends, a storage that failed is not asked for the others. */

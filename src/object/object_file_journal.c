@@ -524,6 +524,8 @@ rewrite_record(ObjectFile *file, JournalParking parking, const char *last_error,
     lock_release(&file->lock);
     record->parked = parking;
     record->deleting = deleting;
+    if (file->entry != NULL)
+        record->attempts = journal_entry_get_attempts(file->entry);
     g_free(record->last_error);
     record->last_error = g_strdup(last_error);
     gboolean linked = file->linked, written = FALSE;

@@ -172,6 +172,7 @@ void object_file_drop_record(ObjectFile *file);
 gboolean object_file_rename_record(ObjectFile *file, GError **error);
 /* The same under the name that it has; it says whether the stored version is being deleted. */
 gboolean object_file_note_deletion(ObjectFile *file, gboolean deleting, GError **error);
+/* What became of the last attempt; WAITING: it will be tried again. */
 void object_file_note_parked(ObjectFile *file, JournalEntry *entry, JournalParking parking,
                              const char *last_error);
 /* The journal stops: the record stays on disk. */

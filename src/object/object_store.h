@@ -72,8 +72,8 @@ GPtrArray *object_store_list_uploads(ObjectStore *store);
 gboolean object_store_retry_upload(ObjectStore *store, const char *id, GError **error);
 /* The bytes are gone, durably. Its name shows what the storage has. Blocks: yes. */
 gboolean object_store_drop_upload(ObjectStore *store, const char *id, GError **error);
-/* Writes its whole content to the new file `path`. Fails: EXISTS, NO_SPACE, and what reading the storage
- * reports. Blocks: yes. */
+/* Writes its whole content to the new file `path`, durably. Fails: EXISTS, NO_SPACE, and what reading the
+ * storage reports. Blocks: yes. */
 gboolean object_store_export_upload(ObjectStore *store, Call *call, const char *id, const char *path,
                                     GError **error);
 

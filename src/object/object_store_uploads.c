@@ -142,6 +142,18 @@ export_to(ObjectStore *store, Call *call, const char *id, int fd, GError **error
     return ok && (fsync(fd) == 0 || error_set_errno(error, errno, "fsync"));
 }
 
+/* The file's name: what was exported may be dropped next. */
+static gboolean
+sync_parent(const char *path, GError **error)
+{
+    g_autofree char *parent = g_path_get_dirname(path);
+    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    gboolean ok = (fd >= 0 && (fsync(fd) == 0 || errno == EINVAL)) || error_set_errno(error, errno, "fsync");
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
 gboolean
 object_store_export_upload(ObjectStore *store, Call *call, const char *id, const char *path, GError **error)
 {
@@ -149,7 +161,7 @@ object_store_export_upload(ObjectStore *store, Call *call, const char *id, const
     if (fd < 0)
         return error_set_errno(error, errno, "%s", path);
     g_autoptr(Call) long_call = call_new_without_deadline(call);
-    gboolean ok = export_to(store, long_call, id, fd, error);
+    gboolean ok = export_to(store, long_call, id, fd, error) && sync_parent(path, error);
     close(fd);
     if (ok)
         return TRUE;

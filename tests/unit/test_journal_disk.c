@@ -210,6 +210,61 @@ test_copies_take_space(ObjectFixture *fixture, gconstpointer keys)
     g_clear_error(&error);
 }
 
+/* What is exported may be dropped then. */
+static void
+test_an_export_is_durable(ObjectFixture *fixture, gconstpointer keys)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(ObjectFile) file = object_fixture_create(fixture, "a");
+    g_assert_true(overwrite(file, "one", 3));
+    g_autoptr(GPtrArray) uploads = object_store_list_uploads(fixture->store);
+    const char *id = ((UploadStatus *)uploads->pdata[0])->id;
+    g_autofree char *path = g_build_filename(fixture->folder, "export", NULL);
+    for (guint i = 0; i < 2; i++) {
+        g_atomic_int_set(i == 0 ? &file_syncs_fail : &folder_syncs_fail, EIO);
+        g_assert_false(object_store_export_upload(fixture->store, NULL, id, path, &error));
+        g_assert_error(error, STORAGEFS_ERROR, ERROR_IO);
+        g_clear_error(&error);
+        g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
+        g_atomic_int_set(&file_syncs_fail, 0);
+        g_atomic_int_set(&folder_syncs_fail, 0);
+    }
+    g_assert_true(object_store_export_upload(fixture->store, NULL, id, path, &error));
+}
+
+/* How long and how often it was tried, and what was wrong. */
+static void
+test_a_restart_keeps_the_history(ObjectFixture *fixture, gconstpointer keys)
+{
+    ObjectFile *file = object_fixture_create(fixture, "a");
+    object_store_start_journal(fixture->store);
+    storage_fixture_fail(&fixture->base, MEMORY_ANY, 0, ERROR_DENIED, FALSE);
+    g_assert_true(overwrite(file, "one", 3));
+    gint64 end_us = g_get_monotonic_time() + WAIT_US;
+    for (UploadState state = UPLOAD_WAITING; state != UPLOAD_PARKED; g_usleep(1000)) {
+        g_autoptr(GPtrArray) uploads = object_store_list_uploads(fixture->store);
+        state = ((UploadStatus *)uploads->pdata[0])->state;
+        g_assert_cmpint(g_get_monotonic_time(), <, end_us);
+    }
+    g_usleep(G_USEC_PER_SEC);
+    object_file_unref(file);
+    object_fixture_restart(fixture, NULL);
+    JournalRecord *record = object_store_take_record(fixture->store);
+    file = object_file_restore(fixture->store, fixture->base.storage, record, NULL, NULL);
+    g_autoptr(GPtrArray) uploads = object_store_list_uploads(fixture->store);
+    const UploadStatus *upload = uploads->pdata[0];
+    g_assert_cmpuint(upload->attempts, ==, 1);
+    g_assert_cmpint(upload->age_us, >=, G_USEC_PER_SEC);
+    g_assert_nonnull(upload->last_error);
+    /* What is committed on top is as old as the oldest change that is not stored. */
+    g_assert_true(overwrite(file, "two", 3));
+    object_file_unref(file);
+    object_fixture_restart(fixture, NULL);
+    record = object_store_take_record(fixture->store);
+    g_assert_cmpint(g_get_real_time() - record->since_us, >=, G_USEC_PER_SEC);
+    object_store_add_stray(fixture->store, record, "the end of the test");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -220,6 +275,9 @@ main(int argc, char **argv)
     object_fixture_add("/journal_disk/not_forced", test_a_record_whose_name_was_not_forced,
                        OBJECT_FIXTURE_JOURNAL_KEYS);
     object_fixture_add("/journal_disk/copies_take_space", test_copies_take_space,
+                       OBJECT_FIXTURE_JOURNAL_KEYS);
+    object_fixture_add("/journal_disk/export", test_an_export_is_durable, OBJECT_FIXTURE_JOURNAL_KEYS);
+    object_fixture_add("/journal_disk/history", test_a_restart_keeps_the_history,
                        OBJECT_FIXTURE_JOURNAL_KEYS);
     return g_test_run();
 }
