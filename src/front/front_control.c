@@ -70,11 +70,14 @@ command_reload(Front *front, const char *text, GError **error)
     g_autoptr(GError) failure = NULL;
     gboolean ok = front->options.reload(front->options.reload_data, &failure);
     note_reload(front, failure);
-    if (ok)
-        tree_storages_changed(front->tree);
-    else
+    if (!ok) {
         g_propagate_error(error, g_steal_pointer(&failure));
-    return ok;
+        return FALSE;
+    }
+    tree_storages_changed(front->tree);
+    /* Who has written may look at once, and sees what waits where it is now. */
+    front_notify_settle(front->notify);
+    return TRUE;
 }
 
 /* An absolute path is one of this machine; what does not lead here is meant as one below MNT. */

@@ -5,7 +5,7 @@
  * each storage's own store the entries, in the background, as often as it takes:
  *
  *   state     means                                                     next
- *   IDLE      is being written again: waits for its next commit         WAITING
+ *   IDLE      is being written again: waits for its next commit         WAITING by that, retry, or last close
  *   WAITING   to be stored when its time has come                       QUEUED
  *   QUEUED    waits for a thread of its storage                         RUNNING, WAITING
  *   RUNNING   is being stored                                           ended; WAITING (transient failures,
@@ -51,6 +51,13 @@ JournalRecord *journal_take_loaded(Journal *journal);
  * record. */
 void journal_add_stray(Journal *journal, JournalRecord *record, const char *why);
 
+/* Those of this storage are taken by journal_take_loaded() again. */
+void journal_recall_strays(Journal *journal, Storage *storage);
+
+/* Before the record is written: other strays of its object leave the list, and go to unreadable/. Else the
+ * next mount would find two records, and take the older one for replaced. Fails: IO. Blocks: yes. */
+gboolean journal_yield_strays(Journal *journal, const JournalRecord *record, GError **error);
+
 /* Takes bytes of the journal's size. Waits for others to be stored while they can be. Fails: NO_SPACE (full,
  * and nothing left in time), CANCELLED. Blocks: yes. */
 gboolean journal_take_space(Journal *journal, Call *call, guint64 bytes, GError **error);
@@ -58,11 +65,18 @@ gboolean journal_take_space(Journal *journal, Call *call, guint64 bytes, GError 
 void journal_use_space(Journal *journal, guint64 bytes);
 void journal_give_space(Journal *journal, guint64 bytes);
 
+/* What a restart found: it waits, after so many failed attempts. */
+void journal_entry_resume(JournalEntry *entry, guint attempts, const char *last_error);
+guint journal_entry_get_attempts(JournalEntry *entry);
 /* A new entry, IDLE, with a reference of file. */
 JournalEntry *journal_add(Journal *journal, ObjectFile *file, guint64 id, gint64 since_us);
 void journal_entry_park(JournalEntry *entry, JournalParking parking, const char *last_error);
 /* It was committed (again): it waits, unless a conflict parked it. */
 void journal_entry_commit(JournalEntry *entry);
+/* Its last close could not commit what was written again: that is tried after a while. */
+void journal_entry_defer(JournalEntry *entry);
+/* Its storage has other settings: it is tried with them at once, unless a conflict parked it. */
+void journal_entry_rebind(JournalEntry *entry, Storage *storage);
 /* It is stored, or never will be. Gives back the journal's reference of the file, and may free the entry; no
  * lock held. */
 void journal_entry_end(JournalEntry *entry);
@@ -76,7 +90,7 @@ void journal_list_strays(Journal *journal, GPtrArray *out);
 void journal_get_counts(Journal *journal, ObjectStoreStatistics *out);
 /* The file of an entry: a reference, or NULL. */
 ObjectFile *journal_find(Journal *journal, guint64 id);
-/* What waits or is parked is tried at once. */
+/* What waits, rests or is parked is tried at once. */
 void journal_retry(JournalEntry *entry);
 gboolean journal_drop_stray(Journal *journal, const char *id, GError **error);
 /* Copies what of it is here to the file `fd`; the rest is left as holes. */

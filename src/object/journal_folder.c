@@ -4,6 +4,7 @@
 #include "src/base/lock.h"
 #include "src/base/log.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,14 +19,16 @@
 #define MAXIMUM_RECORD_BYTES (256u << 20)
 #define LOCK_POLL_US (50 * 1000)
 
+typedef struct SyncTurn SyncTurn;
+
 struct JournalFolder {
     char *path;
     int fd, lock_fd;
     Lock lock; /* a leaf */
     Condition synced_some;
     guint64 last_id, last_sequence;
-    /* Group commit: names asked to be on disk, those that are, and whether a thread is at it. */
-    guint64 asked, synced, failed_from, failed_to;
+    /* Group commit: what the next fsync is for (NULL: nothing), and whether a thread is at one. */
+    SyncTurn *next;
     gboolean syncing;
 };
 
@@ -153,31 +156,50 @@ sync_names(int fd)
     return fsync(fd) == 0 || errno == EINVAL ? 0 : errno;
 }
 
+/* How the names of one turn got to disk; each who waits for it has a reference. */
+struct SyncTurn {
+    guint references;
+    gboolean ended, failed;
+};
+
+static void
+turn_unref_locked(SyncTurn *turn)
+{
+    if (--turn->references == 0)
+        g_free(turn);
+}
+
+static void
+run_turn_locked(JournalFolder *folder) REQUIRES(folder->lock)
+{
+    SyncTurn *turn = g_steal_pointer(&folder->next);
+    folder->syncing = TRUE;
+    lock_release(&folder->lock);
+    int failure = sync_names(folder->fd);
+    lock_acquire(&folder->lock);
+    folder->syncing = FALSE;
+    turn->ended = TRUE;
+    turn->failed = failure != 0;
+    condition_wake_all(&folder->synced_some);
+}
+
 /* Whoever comes first works for all that have come by then; what comes while he works waits for the next. */
 static gboolean
 sync_folder(JournalFolder *folder, GError **error)
 {
     lock_acquire(&folder->lock);
-    guint64 mine = ++folder->asked;
-    while (folder->synced < mine) {
-        if (folder->syncing) {
+    if (folder->next == NULL)
+        folder->next = g_new0(SyncTurn, 1);
+    SyncTurn *mine = folder->next;
+    mine->references++;
+    while (!mine->ended) {
+        if (folder->syncing)
             condition_wait(&folder->synced_some, &folder->lock, 0);
-            continue;
-        }
-        guint64 from = folder->synced + 1, to = folder->asked;
-        folder->syncing = TRUE;
-        lock_release(&folder->lock);
-        int failure = sync_names(folder->fd);
-        lock_acquire(&folder->lock);
-        folder->syncing = FALSE;
-        folder->synced = to;
-        if (failure != 0) {
-            folder->failed_from = from;
-            folder->failed_to = to;
-        }
-        condition_wake_all(&folder->synced_some);
+        else
+            run_turn_locked(folder);
     }
-    gboolean ok = mine < folder->failed_from || mine > folder->failed_to;
+    gboolean ok = !mine->failed;
+    turn_unref_locked(mine);
     lock_release(&folder->lock);
     return ok || error_set_errno(error, EIO, "journal %s: names could not be forced to disk", folder->path);
 }
@@ -219,9 +241,11 @@ write_record(JournalFolder *folder, const JournalRecord *record, GError **error)
 }
 
 gboolean
-journal_folder_write(JournalFolder *folder, const JournalRecord *record, GError **error)
+journal_folder_write(JournalFolder *folder, const JournalRecord *record, gboolean *out_written,
+                     GError **error)
 {
-    return write_record(folder, record, error) && sync_folder(folder, error);
+    *out_written = write_record(folder, record, error);
+    return *out_written && sync_folder(folder, error);
 }
 
 void
@@ -249,25 +273,42 @@ compare_names(gconstpointer a, gconstpointer b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* All names that end so, in order. */
-static GPtrArray *
-list_names(const char *path, const char *suffix)
+static gboolean
+read_names(DIR *dir, const char *suffix, GPtrArray *names)
 {
-    GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-    const char *name;
-    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL)
-        if (g_str_has_suffix(name, suffix))
-            g_ptr_array_add(names, g_strdup(name));
+    const struct dirent *entry;
+    for (errno = 0; (entry = readdir(dir)) != NULL; errno = 0)
+        if (entry->d_name[0] != '.' && g_str_has_suffix(entry->d_name, suffix))
+            g_ptr_array_add(names, g_strdup(entry->d_name));
+    return errno == 0;
+}
+
+/* All names in `below` that end so, in order; NULL when it cannot be said that these are all. */
+static GPtrArray *
+list_names(JournalFolder *folder, const char *below, const char *suffix, GError **error)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+    g_autofree char *path = g_build_filename(folder->path, below, NULL);
+    DIR *dir = opendir(path);
+    gboolean ok = dir != NULL && read_names(dir, suffix, names);
+    if (!ok)
+        error_set_errno(error, errno, "journal %s cannot be listed", path);
+    if (dir != NULL)
+        closedir(dir);
     g_ptr_array_sort(names, compare_names);
-    return names;
+    return ok ? g_steal_pointer(&names) : NULL;
 }
 
 GPtrArray *
 journal_folder_list_unreadable(JournalFolder *folder)
 {
-    g_autofree char *path = g_build_filename(folder->path, UNREADABLE, NULL);
-    return list_names(path, "");
+    g_autoptr(GError) error = NULL;
+    GPtrArray *names = list_names(folder, UNREADABLE, "", &error);
+    if (names != NULL)
+        return names;
+    if (!error_is(error, ERROR_NOT_FOUND))
+        log_warning("%s", error->message);
+    return g_ptr_array_new_with_free_func(g_free);
 }
 
 /* Under a name that is free: what lies there already may be another record of the same id. */
@@ -285,6 +326,31 @@ set_aside(JournalFolder *folder, const char *name, GError **error)
     }
     log_error("journal %s/%s is kept as %s", folder->path, name, to);
     return TRUE;
+}
+
+/* A record and all data files of its id: these first, because without a record in its place they would be
+ * taken for ones that were being made. */
+static gboolean
+set_record_aside(JournalFolder *folder, const char *name, GError **error)
+{
+    g_autofree char *prefix = g_strndup(name, strlen(name) - strlen(RECORD_SUFFIX));
+    g_autoptr(GPtrArray) data = list_names(folder, "", DATA_SUFFIX, error);
+    if (data == NULL)
+        return FALSE;
+    for (guint i = 0; i < data->len; i++) {
+        const char *data_name = data->pdata[i];
+        if (g_str_has_prefix(data_name, prefix) && data_name[strlen(prefix)] == '-' &&
+            !set_aside(folder, data_name, error))
+            return FALSE;
+    }
+    return set_aside(folder, name, error);
+}
+
+gboolean
+journal_folder_set_aside(JournalFolder *folder, const JournalRecord *record, GError **error)
+{
+    g_autofree char *name = make_record_name(record->id);
+    return set_record_aside(folder, name, error) && sync_folder(folder, error);
 }
 
 static gboolean
@@ -333,13 +399,6 @@ read_record(JournalFolder *folder, const char *name, GError **error)
     return NULL;
 }
 
-static gboolean
-is_same_object(const JournalRecord *a, const JournalRecord *b)
-{
-    return strcmp(a->storage, b->storage) == 0 && strcmp(a->place, b->place) == 0 &&
-           strcmp(a->container, b->container) == 0 && strcmp(a->key, b->key) == 0;
-}
-
 static gint
 compare_records(gconstpointer a, gconstpointer b)
 {
@@ -365,7 +424,7 @@ remove_superseded(JournalFolder *folder, GPtrArray *records, GError **error)
     g_ptr_array_sort(records, compare_records);
     for (guint i = records->len; i-- > 1;) {
         const JournalRecord *older = records->pdata[i - 1];
-        if (!is_same_object(older, records->pdata[i]))
+        if (!journal_record_is_same_object(older, records->pdata[i]))
             continue;
         log_info("journal: %s/%s/%s was replaced", older->storage, older->container, older->key);
         if (!journal_folder_remove(folder, older, error))
@@ -380,9 +439,11 @@ remove_superseded(JournalFolder *folder, GPtrArray *records, GError **error)
 static gboolean
 clear_data(JournalFolder *folder, const GPtrArray *records, gboolean keep, GError **error)
 {
-    g_autoptr(GPtrArray) names = list_names(folder->path, DATA_SUFFIX);
-    g_autoptr(GPtrArray) fresh = list_names(folder->path, RECORD_SUFFIX ".new");
+    g_autoptr(GPtrArray) names = list_names(folder, "", DATA_SUFFIX, error);
+    g_autoptr(GPtrArray) fresh = names != NULL ? list_names(folder, "", RECORD_SUFFIX ".new", error) : NULL;
     g_autoptr(GHashTable) used = g_hash_table_new(g_str_hash, g_str_equal);
+    if (fresh == NULL)
+        return FALSE;
     for (guint i = 0; i < records->len; i++) {
         const JournalRecord *record = records->pdata[i];
         if (record->data_name != NULL)
@@ -401,29 +462,38 @@ clear_data(JournalFolder *folder, const GPtrArray *records, gboolean keep, GErro
     return TRUE;
 }
 
+/* NULL: it cannot be understood, or not be set aside then (*out_ok FALSE). */
+static JournalRecord *
+take_record(JournalFolder *folder, const char *name, gboolean *out_ok, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    JournalRecord *record = read_record(folder, name, &failure);
+    folder->last_id = MAX(folder->last_id, g_ascii_strtoull(name, NULL, 16));
+    *out_ok = TRUE;
+    if (record != NULL) {
+        folder->last_sequence = MAX(folder->last_sequence, record->sequence);
+        return record;
+    }
+    log_error("journal %s/%s: %s", folder->path, name, failure->message);
+    *out_ok = set_record_aside(folder, name, error);
+    return NULL;
+}
+
 GPtrArray *
 journal_folder_load(JournalFolder *folder, GError **error)
 {
     g_autoptr(GPtrArray) records = g_ptr_array_new_with_free_func((GDestroyNotify)journal_record_free);
-    g_autoptr(GPtrArray) names = list_names(folder->path, RECORD_SUFFIX);
-    gboolean some_unreadable = FALSE;
-    for (guint i = 0; i < names->len; i++) {
-        const char *name = names->pdata[i];
-        g_autoptr(GError) failure = NULL;
-        JournalRecord *record = read_record(folder, name, &failure);
-        folder->last_id = MAX(folder->last_id, g_ascii_strtoull(name, NULL, 16));
-        if (record != NULL) {
-            folder->last_sequence = MAX(folder->last_sequence, record->sequence);
-            g_ptr_array_add(records, record);
-            continue;
-        }
-        log_error("journal %s/%s: %s", folder->path, name, failure->message);
-        some_unreadable = TRUE;
-        if (!set_aside(folder, name, error))
-            return NULL;
-    }
-    if (!remove_superseded(folder, records, error) || !clear_data(folder, records, some_unreadable, error) ||
-        !sync_folder(folder, error))
+    g_autoptr(GPtrArray) names = list_names(folder, "", RECORD_SUFFIX, error);
+    if (names == NULL)
         return NULL;
-    return g_steal_pointer(&records);
+    gboolean ok = TRUE;
+    for (guint i = 0; i < names->len && ok; i++) {
+        JournalRecord *record = take_record(folder, names->pdata[i], &ok, error);
+        if (record != NULL)
+            g_ptr_array_add(records, record);
+    }
+    gboolean some_unreadable = records->len < names->len;
+    ok = ok && remove_superseded(folder, records, error) &&
+         clear_data(folder, records, some_unreadable, error) && sync_folder(folder, error);
+    return ok ? g_steal_pointer(&records) : NULL;
 }

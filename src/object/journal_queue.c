@@ -81,7 +81,7 @@ journal_add(Journal *journal, ObjectFile *file, guint64 id, gint64 since_us)
         .references = 1, .journal = journal, .file = object_file_ref(file), .id = id, .since_us = since_us};
     entry->link.data = entry;
     lock_acquire(&journal->lock);
-    entry->lane = get_lane_locked(journal, file->storage);
+    entry->lane = get_lane_locked(journal, object_file_get_storage(file));
     g_queue_push_tail_link(&journal->entries, &entry->link);
     lock_release(&journal->lock);
     return entry;
@@ -118,12 +118,58 @@ journal_entry_commit(JournalEntry *entry)
 }
 
 void
+journal_entry_resume(JournalEntry *entry, guint attempts, const char *last_error)
+{
+    Journal *journal = entry->journal;
+    lock_acquire(&journal->lock);
+    entry->attempts = attempts;
+    g_free(entry->last_error);
+    entry->last_error = g_strdup(last_error);
+    wait_until_locked(entry, g_get_monotonic_time() + SETTLE_US);
+    lock_release(&journal->lock);
+}
+
+guint
+journal_entry_get_attempts(JournalEntry *entry)
+{
+    lock_acquire(&entry->journal->lock);
+    guint attempts = entry->attempts;
+    lock_release(&entry->journal->lock);
+    return attempts;
+}
+
+void
+journal_entry_defer(JournalEntry *entry)
+{
+    Journal *journal = entry->journal;
+    lock_acquire(&journal->lock);
+    entry->again = entry->again || entry->state == ENTRY_RUNNING;
+    if (entry->state == ENTRY_IDLE && !entry->ended)
+        wait_until_locked(entry, g_get_monotonic_time() + FIRST_DELAY_US);
+    lock_release(&journal->lock);
+}
+
+void
+journal_entry_rebind(JournalEntry *entry, Storage *storage)
+{
+    Journal *journal = entry->journal;
+    lock_acquire(&journal->lock);
+    entry->lane = get_lane_locked(journal, storage);
+    gboolean refused = entry->state == ENTRY_PARKED && entry->parking != JOURNAL_CONFLICT;
+    if (refused)
+        entry->parking = JOURNAL_WAITING;
+    if ((refused || entry->state == ENTRY_WAITING) && !entry->ended)
+        wait_until_locked(entry, 0);
+    lock_release(&journal->lock);
+}
+
+void
 journal_retry(JournalEntry *entry)
 {
     Journal *journal = entry->journal;
     lock_acquire(&journal->lock);
     entry->parking = JOURNAL_WAITING;
-    if ((entry->state == ENTRY_WAITING || entry->state == ENTRY_PARKED) && !entry->ended)
+    if (entry->state != ENTRY_QUEUED && entry->state != ENTRY_RUNNING && !entry->ended)
         wait_until_locked(entry, 0);
     lock_release(&journal->lock);
 }
@@ -248,8 +294,24 @@ park(JournalEntry *entry, JournalParking parking, const GError *failure)
 {
     g_autofree char *name = object_file_describe(entry->file);
     log_error("%s: kept in the journal, cannot be stored: %s", name, failure->message);
+    lock_acquire(&entry->journal->lock);
+    entry->attempts++;
+    lock_release(&entry->journal->lock);
     journal_entry_park(entry, parking, failure->message);
     object_file_note_parked(entry->file, entry, parking, failure->message);
+}
+
+/* For the process after this one; not each time, because each costs an fsync. */
+static gboolean
+is_to_be_noted(guint attempts)
+{
+    return attempts >= 4 && (attempts & (attempts - 1)) == 0;
+}
+
+static void
+note_attempts(JournalEntry *entry, const GError *failure)
+{
+    object_file_note_parked(entry->file, entry, JOURNAL_WAITING, failure->message);
 }
 
 /* The outcome of one attempt. */
@@ -270,10 +332,13 @@ take_outcome(JournalEntry *entry, ObjectFileUpload outcome, const GError *failur
         wait_until_locked(entry, g_get_monotonic_time() + SETTLE_US);
     else if (!rests && outcome == OBJECT_FILE_FAILED)
         note_failure_locked(entry, failure);
+    gboolean notes = !rests && outcome == OBJECT_FILE_FAILED && is_to_be_noted(entry->attempts);
     condition_wake_all(&journal->changed);
     lock_release(&journal->lock);
     if (parking != JOURNAL_WAITING && !ended)
         park(entry, parking, failure);
+    else if (notes)
+        note_attempts(entry, failure);
 }
 
 /* NULL: not now. When the mount ends, a storage that failed is not asked for the others. */
@@ -294,12 +359,22 @@ begin_attempt(JournalEntry *entry, Call *call)
     return file;
 }
 
+/* A lane lives as long as the journal; an entry may get another one. */
+static Call *
+new_call(JournalEntry *entry)
+{
+    lock_acquire(&entry->journal->lock);
+    Storage *storage = entry->lane->storage;
+    lock_release(&entry->journal->lock);
+    return storage_new_call(storage);
+}
+
 static void
 run_entry(gpointer data)
 {
     JournalEntry *entry = data;
     Journal *journal = entry->journal;
-    g_autoptr(Call) call = storage_new_call(entry->lane->storage);
+    g_autoptr(Call) call = new_call(entry);
     g_autoptr(GError) failure = NULL;
     ObjectFile *file = begin_attempt(entry, call);
     if (file != NULL) {
@@ -363,7 +438,7 @@ hurry_all_locked(Journal *journal)
 {
     for (GList *link = journal->entries.head; link != NULL; link = link->next) {
         JournalEntry *entry = link->data;
-        if (entry->state == ENTRY_WAITING)
+        if (entry->state == ENTRY_WAITING || entry->state == ENTRY_IDLE)
             wait_until_locked(entry, 0);
     }
 }

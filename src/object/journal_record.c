@@ -506,3 +506,10 @@ journal_record_has_data(const JournalRecord *record, guint64 offset, guint64 len
     }
     return FALSE;
 }
+
+gboolean
+journal_record_is_same_object(const JournalRecord *a, const JournalRecord *b)
+{
+    return strcmp(a->storage, b->storage) == 0 && strcmp(a->place, b->place) == 0 &&
+           strcmp(a->container, b->container) == 0 && strcmp(a->key, b->key) == 0;
+}

@@ -88,3 +88,5 @@ JournalRecord *journal_record_decode(const void *data, gsize length_bytes, GErro
 guint64 journal_record_get_local_bytes(const JournalRecord *record);
 /* TRUE when a byte of offset .. offset+length is in the data file. */
 gboolean journal_record_has_data(const JournalRecord *record, guint64 offset, guint64 length_bytes);
+/* The same key of the same container of the same place, under the same name. */
+gboolean journal_record_is_same_object(const JournalRecord *a, const JournalRecord *b);

@@ -1,5 +1,5 @@
-/* Records whose storage is not there, or another one by now, and what could not be read: kept, listed,
- * exported, dropped, but never stored.
+/* Records whose storage is not there, or another one by now, or whose data could not be had, and what could
+ * not be read: kept, listed, exported, dropped, but not stored while that lasts.
  */
 #include "src/object/journal.h"
 
@@ -26,6 +26,30 @@ journal_add_stray(Journal *journal, JournalRecord *record, const char *why)
     lock_acquire(&journal->lock);
     journal->used_bytes += journal_record_get_local_bytes(record);
     g_ptr_array_add(journal->strays, stray);
+    lock_release(&journal->lock);
+}
+
+static gboolean
+is_of_storage(const JournalStray *stray, Storage *storage)
+{
+    return strcmp(stray->record->storage, storage_get_name(storage)) == 0 &&
+           strcmp(stray->record->place, storage_get_place(storage)) == 0;
+}
+
+void
+journal_recall_strays(Journal *journal, Storage *storage)
+{
+    lock_acquire(&journal->lock);
+    for (guint i = journal->strays->len; i-- > 0;) {
+        JournalStray *stray = journal->strays->pdata[i];
+        if (!is_of_storage(stray, storage))
+            continue;
+        g_ptr_array_steal_index(journal->strays, i);
+        journal->used_bytes -= MIN(journal_record_get_local_bytes(stray->record), journal->used_bytes);
+        g_ptr_array_insert(journal->loaded, 0, stray->record);
+        g_free(stray->why);
+        g_free(stray);
+    }
     lock_release(&journal->lock);
 }
 
@@ -109,6 +133,16 @@ put_back(Journal *journal, JournalStray *stray)
     lock_release(&journal->lock);
 }
 
+/* It is in the journal no more. */
+static void
+end_stray(Journal *journal, JournalStray *stray)
+{
+    journal_give_space(journal, journal_record_get_local_bytes(stray->record));
+    journal_record_free(stray->record);
+    g_free(stray->why);
+    g_free(stray);
+}
+
 /* NULL when it is none, or tries to be another path. */
 static const char *
 get_unreadable_name(const char *id)
@@ -131,10 +165,35 @@ journal_drop_stray(Journal *journal, const char *id, GError **error)
         put_back(journal, stray);
         return FALSE;
     }
-    journal_give_space(journal, journal_record_get_local_bytes(stray->record));
-    journal_record_free(stray->record);
-    g_free(stray->why);
-    g_free(stray);
+    end_stray(journal, stray);
+    return TRUE;
+}
+
+static JournalStray *
+take_same_object(Journal *journal, const JournalRecord *record)
+{
+    JournalStray *found = NULL;
+    lock_acquire(&journal->lock);
+    for (guint i = 0; i < journal->strays->len && found == NULL; i++) {
+        const JournalStray *stray = journal->strays->pdata[i];
+        if (stray->record->id != record->id && journal_record_is_same_object(stray->record, record))
+            found = g_ptr_array_steal_index(journal->strays, i);
+    }
+    lock_release(&journal->lock);
+    return found;
+}
+
+gboolean
+journal_yield_strays(Journal *journal, const JournalRecord *record, GError **error)
+{
+    JournalStray *stray;
+    while ((stray = take_same_object(journal, record)) != NULL) {
+        if (!journal_folder_set_aside(journal->folder, stray->record, error)) {
+            put_back(journal, stray);
+            return FALSE;
+        }
+        end_stray(journal, stray);
+    }
     return TRUE;
 }
 

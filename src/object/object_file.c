@@ -26,8 +26,8 @@ set_base(ObjectFile *file, const ObjectInfo *version)
 {
     object_info_copy(&file->info, version);
     file->bare = version->metadata == NULL;
-    file->base = object_version_get(file->store->versions, file->storage, file->container, file->key,
-                                    version->etag, version->size_bytes);
+    file->base = object_version_get(file->store->versions, object_file_get_storage(file), file->container,
+                                    file->key, version->etag, version->size_bytes);
     extent_map_set(file->extents, &(Extent){0, version->size_bytes, EXTENT_VERSION, file->base, 0});
 }
 
@@ -132,6 +132,7 @@ file_free(ObjectFile *file)
     condition_clear(&file->changed);
     lock_clear(&file->lock);
     storage_unref(file->storage);
+    g_clear_pointer(&file->former_storages, g_ptr_array_unref);
     g_free(file);
 }
 
@@ -291,7 +292,7 @@ gboolean
 object_file_check_size(ObjectFile *file, guint64 offset, guint64 length_bytes, GError **error)
 {
     Capabilities can;
-    storage_get_capabilities(file->storage, &can);
+    storage_get_capabilities(object_file_get_storage(file), &can);
     guint64 limit = can.maximum_object_bytes > 0 ? MIN(can.maximum_object_bytes, G_MAXINT64) : G_MAXINT64;
     if (length_bytes <= limit && offset <= limit - length_bytes)
         return TRUE;
@@ -305,7 +306,8 @@ char *
 object_file_describe(ObjectFile *file)
 {
     lock_acquire(&file->lock);
-    char *text = g_strdup_printf("%s/%s/%s", storage_get_name(file->storage), file->container, file->key);
+    char *text = g_strdup_printf("%s/%s/%s", storage_get_name(object_file_get_storage(file)), file->container,
+                                 file->key);
     lock_release(&file->lock);
     return text;
 }
@@ -505,13 +507,33 @@ object_file_set_metadata(ObjectFile *file, const char *content_type, Metadata *o
     lock_release(&file->lock);
 }
 
+/* What of it is to be published, and not here. */
+static guint64
+count_remote_bytes(ObjectFile *file)
+{
+    guint64 total = 0;
+    Extent extent;
+    lock_acquire(&file->lock);
+    if (object_file_needs_publication_locked(file))
+        for (guint64 at = 0; extent_map_find(file->extents, at, &extent); at += extent.length_bytes)
+            total += extent.kind == EXTENT_VERSION ? extent.length_bytes : 0;
+    lock_release(&file->lock);
+    return total;
+}
+
 gboolean
 object_file_detach(ObjectFile *file, Call *call, GError **error)
 {
+    guint64 bytes = object_file_uses_journal(file) ? count_remote_bytes(file) : 0;
+    if (bytes > 0 && !object_file_take_space(file, call, bytes, error))
+        return FALSE;
     if (!object_file_begin_change(file, call, error))
         return FALSE;
     gboolean ok = file_content_stage(file, call, 0, extent_map_get_size(file->extents), error);
-    end_change(file);
+    lock_acquire(&file->lock);
+    object_file_settle_space_locked(file);
+    object_file_end_change_locked(file);
+    lock_release(&file->lock);
     return ok;
 }
 
@@ -523,7 +545,7 @@ object_file_new_status(ObjectFile *file)
     gboolean needed = object_file_needs_publication_locked(file);
     if (needed || file->entry != NULL) {
         status = g_new0(UploadStatus, 1);
-        status->storage = g_strdup(storage_get_name(file->storage));
+        status->storage = g_strdup(storage_get_name(object_file_get_storage(file)));
         status->container = g_strdup(file->container);
         status->key = g_strdup(file->key);
         status->state = file->publishing || !needed ? UPLOAD_PUBLISHING : UPLOAD_WRITING;

@@ -50,9 +50,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ObjectFile, object_file_unref)
  * when it has metadata, is not CLEAN, or known->etag is another version. */
 void object_file_learn(ObjectFile *file, const ObjectInfo *known, const FileAttributes *attributes);
 
-/* What the journal found on disk, as it was committed. NULL when its data cannot be read. Takes record. */
+/* What the journal found on disk, as it was committed. NULL when its data cannot be read; else it takes
+ * record. */
 ObjectFile *object_file_restore(ObjectStore *store, Storage *storage, JournalRecord *record,
                                 const ObjectFileEvents *events, GError **error);
+/* The configuration was read again: from now on `storage`, which has the same name and place, is the file's,
+ * with its settings and secrets. What waits is tried with them at once, also what had been refused. A
+ * publication that runs is waited for, one of the journal's is given up. Blocks: yes. */
+void object_file_rebind(ObjectFile *file, Storage *storage);
+/* It is, or was, committed to the journal; such a file stays with its key when a storage changes. */
+gboolean object_file_is_journalled(ObjectFile *file);
 /* TRUE while handles are open, or the journal has it to store. */
 gboolean object_file_is_in_use(ObjectFile *file);
 /* The journal has it to store. */

@@ -55,7 +55,8 @@ object_file_complete_base(ObjectFile *file, Call *call, GError **error)
         return TRUE;
     if (known.metadata != NULL)
         object_info_copy(&found, &known);
-    else if (!storage_stat_object(file->storage, call, file->container, file->key, &found, &failure) &&
+    else if (!storage_stat_object(object_file_get_storage(file), call, file->container, file->key, &found,
+                                  &failure) &&
              !error_is(failure, ERROR_NOT_FOUND)) {
         g_propagate_error(error, g_steal_pointer(&failure));
         return FALSE;

@@ -7,6 +7,9 @@
 #include "src/object/object_file_state.h"
 #include "src/object/stream_upload.h"
 
+/* So much at once of what takes journal space, that others can leave it meanwhile. */
+#define JOURNAL_STEP_BYTES (4u << 20)
+
 typedef struct {
     ObjectFile *from, *to;
     guint64 from_offset, to_offset, length_bytes;
@@ -124,10 +127,10 @@ static gboolean
 check_ranges(ObjectFile *from, guint64 from_offset, ObjectFile *to, guint64 to_offset, guint64 length_bytes,
              GError **error)
 {
-    if (from->storage != to->storage) {
-        g_set_error(error, STORAGEFS_ERROR, ERROR_OTHER_STORAGE,
-                    "%s and %s: bytes are not copied between storages", storage_get_name(from->storage),
-                    storage_get_name(to->storage));
+    if (object_file_get_storage(from) != object_file_get_storage(to)) {
+        g_set_error(
+            error, STORAGEFS_ERROR, ERROR_OTHER_STORAGE, "%s and %s: bytes are not copied between storages",
+            storage_get_name(object_file_get_storage(from)), storage_get_name(object_file_get_storage(to)));
         return FALSE;
     }
     if (from == to && from_offset < to_offset + length_bytes && to_offset < from_offset + length_bytes) {
@@ -156,14 +159,63 @@ may_refer_to_staged(const Copy *copy, Call *call)
     return version == NULL || object_version_check(version, call, NULL);
 }
 
+static guint64
+count_local_bytes(const GArray *pieces)
+{
+    guint64 total = 0;
+    for (guint i = 0; i < pieces->len; i++) {
+        const Piece *piece = &g_array_index(pieces, Piece, i);
+        total += piece->refers || piece->extent.kind == EXTENT_ZERO ? 0 : piece->extent.length_bytes;
+    }
+    return total;
+}
+
+/* ends: and the token goes. */
+static void
+give_back(ObjectFile *file, gboolean ends)
+{
+    lock_acquire(&file->lock);
+    if (ends)
+        object_file_end_change_locked(file);
+    else
+        object_file_settle_space_locked(file);
+    lock_release(&file->lock);
+}
+
+/* The target's token, and the pieces, with space for those that become local. Which these are is known under
+ * the token, and who has it does not wait for space. NULL: error, without the token. */
+static GArray *
+begin_copy(Copy *copy, Call *call, gboolean may_refer, GError **error)
+{
+    ObjectFile *to = copy->to;
+    gboolean in_journal = object_file_uses_journal(to);
+    for (guint64 taken = 0;;) {
+        if (!object_file_begin_change(to, call, error))
+            break;
+        g_autoptr(GArray) pieces = collect_pieces(copy, may_refer);
+        guint64 local = in_journal ? count_local_bytes(pieces) : 0;
+        if (local <= taken)
+            return g_steal_pointer(&pieces);
+        give_back(to, TRUE);
+        if (local > JOURNAL_STEP_BYTES && copy->length_bytes > JOURNAL_STEP_BYTES) {
+            copy->length_bytes = JOURNAL_STEP_BYTES;
+            continue;
+        }
+        if (!object_file_take_space(to, call, local - taken, error))
+            break;
+        taken = local;
+    }
+    give_back(to, FALSE);
+    return NULL;
+}
+
 static gboolean
 copy_once(Copy *copy, Call *call, guint64 *out_copied_bytes, GError **error)
 {
     ObjectFile *to = copy->to;
-    gboolean may_refer = may_refer_to_staged(copy, call);
-    if (!object_file_begin_change(to, call, error))
+    g_autoptr(GArray) pieces = begin_copy(copy, call, may_refer_to_staged(copy, call), error);
+    if (pieces == NULL)
         return FALSE;
-    g_autoptr(GArray) pieces = collect_pieces(copy, may_refer);
     gboolean ok = object_file_protect(to, copy->to_offset, copy->length_bytes, error) &&
                   copy_pieces(copy, call, pieces, error);
     lock_acquire(&to->lock);

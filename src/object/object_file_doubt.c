@@ -149,7 +149,8 @@ object_file_look_into_doubt(ObjectFile *file, Call *call, Doubt *out_doubt, Obje
 {
     g_autoptr(GError) failure = NULL;
     g_auto(ObjectInfo) found = {0};
-    if (!storage_stat_object(file->storage, call, file->container, file->key, &found, &failure)) {
+    if (!storage_stat_object(object_file_get_storage(file), call, file->container, file->key, &found,
+                             &failure)) {
         *out_doubt = DOUBT_UNFOUNDED;
         if (error_is(failure, ERROR_NOT_FOUND))
             return TRUE;
@@ -167,8 +168,8 @@ object_file_look_into_doubt(ObjectFile *file, Call *call, Doubt *out_doubt, Obje
 void
 object_file_build_on(ObjectFile *file, const ObjectInfo *found)
 {
-    ObjectVersion *base = object_version_get(file->store->versions, file->storage, file->container, file->key,
-                                             found->etag, found->size_bytes);
+    ObjectVersion *base = object_version_get(file->store->versions, object_file_get_storage(file),
+                                             file->container, file->key, found->etag, found->size_bytes);
     lock_acquire(&file->lock);
     ObjectVersion *before = file->base;
     if (before != NULL)

@@ -110,37 +110,6 @@ object_file_end_release(ObjectFile *file)
     lock_release(&file->lock);
 }
 
-/* --- the size of the journal */
-
-gboolean
-object_file_take_space(ObjectFile *file, Call *call, guint64 bytes, GError **error)
-{
-    if (!object_file_uses_journal(file))
-        return TRUE;
-    if (!journal_take_space(file->store->journal, call, bytes, error)) {
-        g_autofree char *name = object_file_describe(file);
-        g_prefix_error(error, "%s: ", name);
-        return FALSE;
-    }
-    lock_acquire(&file->lock);
-    file->journal_bytes += bytes;
-    lock_release(&file->lock);
-    return TRUE;
-}
-
-void
-object_file_settle_space_locked(ObjectFile *file)
-{
-    gboolean counts = (file->journalled || file->entry != NULL) && !file->dropped &&
-                      object_file_needs_publication_locked(file);
-    guint64 bytes = counts ? extent_map_get_local_bytes(file->extents) : 0;
-    if (bytes > file->journal_bytes)
-        journal_use_space(file->store->journal, bytes - file->journal_bytes);
-    else if (bytes < file->journal_bytes)
-        journal_give_space(file->store->journal, file->journal_bytes - bytes);
-    file->journal_bytes = bytes;
-}
-
 /* --- the record */
 
 /* Bytes of versions other than the one to be replaced cannot be described: they may change their place. */
@@ -197,8 +166,8 @@ make_record_locked(ObjectFile *file, guint64 id)
     record->id = id;
     record->since_us = g_get_real_time() - (g_get_monotonic_time() - file->dirty_since_us);
     record->parked = file->entry != NULL ? journal_entry_get_parking(file->entry) : JOURNAL_WAITING;
-    record->storage = g_strdup(storage_get_name(file->storage));
-    record->place = g_strdup(storage_get_place(file->storage));
+    record->storage = g_strdup(storage_get_name(object_file_get_storage(file)));
+    record->place = g_strdup(storage_get_place(object_file_get_storage(file)));
     set_names_locked(file, record);
     record->content = file->content_dirty || file->base == NULL;
     record->explicit_attributes = file->explicit_attributes;
@@ -273,35 +242,44 @@ put_data(ObjectFile *file, JournalRecord *record, GError **error)
     return TRUE;
 }
 
-/* Takes record: it is what the disk has now. */
+/* Takes record: it is what the disk has now; durable FALSE: or it has the one before, after a crash. */
 static void
-take_record(ObjectFile *file, JournalRecord *record)
+take_record(ObjectFile *file, JournalRecord *record, gboolean durable)
 {
     JournalRecord *before = file->committed;
     lock_acquire(&file->lock);
     file->committed = record;
     file->linked = record->data_name != NULL;
     lock_release(&file->lock);
-    if (before != NULL && g_strcmp0(before->data_name, record->data_name) != 0)
+    if (durable && before != NULL && g_strcmp0(before->data_name, record->data_name) != 0)
         journal_folder_remove_data(folder_of(file), before->data_name);
     journal_record_free(before);
 }
 
 static gboolean
-write_record(ObjectFile *file, JournalRecord *record, GError **error)
+try_write_record(ObjectFile *file, const JournalRecord *record, gboolean *out_written, GError **error)
 {
-    const char *kept = file->linked ? file->committed->data_name : NULL;
     GError *failure = NULL;
     guint attempts = 0;
-    record->sequence = journal_folder_take_sequence(folder_of(file));
-    while (!journal_folder_write(folder_of(file), record, &failure)) {
-        if (object_file_make_way(file, journal_record_get_local_bytes(record), &attempts, &failure, error))
-            continue;
-        if (g_strcmp0(record->data_name, kept) != 0)
-            journal_folder_remove_data(folder_of(file), record->data_name);
+    if (!journal_yield_strays(file->store->journal, record, error))
         return FALSE;
-    }
+    while (!journal_folder_write(folder_of(file), record, out_written, &failure))
+        if (!object_file_make_way(file, journal_record_get_local_bytes(record), &attempts, &failure, error))
+            return FALSE;
     return TRUE;
+}
+
+/* *out_written: it is for take_record() now, also when this fails. */
+static gboolean
+write_record(ObjectFile *file, JournalRecord *record, gboolean *out_written, GError **error)
+{
+    const char *kept = file->linked ? file->committed->data_name : NULL;
+    *out_written = FALSE;
+    record->sequence = journal_folder_take_sequence(folder_of(file));
+    gboolean ok = try_write_record(file, record, out_written, error);
+    if (!*out_written && g_strcmp0(record->data_name, kept) != 0)
+        journal_folder_remove_data(folder_of(file), record->data_name);
+    return ok;
 }
 
 static void
@@ -327,12 +305,16 @@ commit(ObjectFile *file, GError **error)
     file->completed = FALSE;
     g_autoptr(JournalRecord) record = make_record_locked(file, id);
     lock_release(&file->lock);
-    if (!put_data(file, record, error) || !write_record(file, record, error))
+    gboolean written = FALSE;
+    gboolean ok = put_data(file, record, error) && write_record(file, record, &written, error);
+    if (!written)
         return FALSE;
     gint64 since_us = record->since_us;
-    take_record(file, g_steal_pointer(&record));
+    take_record(file, g_steal_pointer(&record), ok);
     if (file->entry == NULL)
         enter_journal(file, id, since_us);
+    if (!ok)
+        return FALSE;
     lock_acquire(&file->lock);
     file->committed_changes = changes;
     file->committed_base = object_file_get_base_id_locked(file);
@@ -541,14 +523,17 @@ rewrite_record(ObjectFile *file, JournalParking parking, const char *last_error,
     lock_release(&file->lock);
     record->parked = parking;
     record->deleting = deleting;
+    if (file->entry != NULL)
+        record->attempts = journal_entry_get_attempts(file->entry);
     g_free(record->last_error);
     record->last_error = g_strdup(last_error);
-    if (!write_record(file, record, error))
+    gboolean linked = file->linked, written = FALSE;
+    gboolean ok = write_record(file, record, &written, error);
+    if (!written)
         return FALSE;
-    gboolean linked = file->linked;
-    take_record(file, g_steal_pointer(&record));
+    take_record(file, g_steal_pointer(&record), ok);
     file->linked = linked;
-    return TRUE;
+    return ok;
 }
 
 static gboolean

@@ -77,10 +77,10 @@ static gboolean
 take_place(ObjectFile *file, const char *container, const char *key, const ObjectInfo *replaced,
            const GPtrArray *prospects, GError **error)
 {
-    g_autoptr(ObjectVersion) base = replaced == NULL
-                                        ? NULL
-                                        : object_version_get(file->store->versions, file->storage, container,
-                                                             key, replaced->etag, replaced->size_bytes);
+    g_autoptr(ObjectVersion) base =
+        replaced == NULL ? NULL
+                         : object_version_get(file->store->versions, object_file_get_storage(file), container,
+                                              key, replaced->etag, replaced->size_bytes);
     lock_acquire(&file->lock);
     g_autofree char *old_container = g_strdup(file->container), *old_key = g_strdup(file->key);
     set_name_locked(file, container, key);

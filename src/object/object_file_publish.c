@@ -58,8 +58,9 @@ enter(ObjectFile *file, Call *call, const LoanCall *loans, gboolean committed, G
 static void
 take_content_locked(ObjectFile *file, const PublicationResult *result)
 {
-    ObjectVersion *base = object_version_get(file->store->versions, file->storage, file->container, file->key,
-                                             result->info.etag, result->info.size_bytes);
+    ObjectVersion *base =
+        object_version_get(file->store->versions, object_file_get_storage(file), file->container, file->key,
+                           result->info.etag, result->info.size_bytes);
     extent_map_rebase(file->extents, base);
     object_version_unref(file->base);
     file->base = base;
@@ -234,7 +235,7 @@ call_in_loans(ObjectFile *file, Call *call, LoanCall **out_loans, GError **error
     lock_release(&file->lock);
     if (!replaces)
         return TRUE;
-    *out_loans = loan_call_in(file->store, call, file->storage, container, key, FALSE, error);
+    *out_loans = loan_call_in(file->store, call, object_file_get_storage(file), container, key, FALSE, error);
     return *out_loans != NULL;
 }
 
@@ -272,10 +273,20 @@ object_file_publish(ObjectFile *file, Call *call, GError **error)
     return publish(file, call, FALSE, error) == OBJECT_FILE_UPLOADED;
 }
 
+/* It was written again, and its last close could not commit that: nobody else will. Who has it open does. */
+static ObjectFileUpload
+commit_for_nobody(ObjectFile *file, Call *call, GError **error)
+{
+    if (object_file_get_handle_count(file) > 0 || object_file_sync(file, call, error))
+        return OBJECT_FILE_LATER;
+    return OBJECT_FILE_FAILED;
+}
+
 ObjectFileUpload
 object_file_upload(ObjectFile *file, Call *call, GError **error)
 {
-    return publish(file, call, TRUE, error);
+    ObjectFileUpload outcome = publish(file, call, TRUE, error);
+    return outcome == OBJECT_FILE_LATER ? commit_for_nobody(file, call, error) : outcome;
 }
 
 void
@@ -313,8 +324,9 @@ save_at_close(ObjectFile *file)
     if (must)
         save(file, failure);
     lock_acquire(&file->lock);
-    /* Whoever opened it meanwhile goes on with what could not be published. */
-    file->parked = file->handles == 0 && file->changes == file->saved_changes;
+    /* Whoever opened it meanwhile goes on with what could not be published; so does the journal, which has
+     * promised to store an older state of it. */
+    file->parked = file->handles == 0 && file->entry == NULL && file->changes == file->saved_changes;
     object_file_end_change_locked(file);
     lock_release(&file->lock);
     stream_upload_abandon(file);
@@ -341,4 +353,8 @@ object_file_publish_at_close(ObjectFile *file, Call *call)
         save_at_close(file);
     }
     object_file_forget_local(file);
+    lock_acquire(&file->lock);
+    if (file->entry != NULL && !object_file_is_committed_locked(file))
+        journal_entry_defer(file->entry);
+    lock_release(&file->lock);
 }

@@ -70,7 +70,8 @@ look_for_stored(ObjectFile *file, Call *call, gboolean *out_gone, GError **error
 {
     g_autoptr(GError) failure = NULL;
     g_auto(ObjectInfo) found = {0};
-    if (storage_stat_object(file->storage, call, file->container, file->key, &found, &failure))
+    if (storage_stat_object(object_file_get_storage(file), call, file->container, file->key, &found,
+                            &failure))
         return object_file_note_deletion(file, FALSE, error);
     *out_gone = error_is(failure, ERROR_NOT_FOUND);
     if (*out_gone)
@@ -136,8 +137,8 @@ object_file_make_removal(ObjectFile *file)
     JournalRecord *removal = journal_record_new();
     removal->deleting = TRUE;
     removal->since_us = g_get_real_time();
-    removal->storage = g_strdup(storage_get_name(file->storage));
-    removal->place = g_strdup(storage_get_place(file->storage));
+    removal->storage = g_strdup(storage_get_name(object_file_get_storage(file)));
+    removal->place = g_strdup(storage_get_place(object_file_get_storage(file)));
     lock_acquire(&file->lock);
     removal->container = g_strdup(file->container);
     removal->key = g_strdup(file->key);

@@ -74,6 +74,7 @@ put_state(ObjectFile *file, const JournalRecord *record)
         file->others = g_hash_table_ref(record->others);
     }
     file->data_files = count_data_files(record);
+    file->dirty_since_us = g_get_monotonic_time() - MAX(0, g_get_real_time() - record->since_us);
     if (record->parked == JOURNAL_CONFLICT) {
         file->lost = TRUE;
         file->failure =
@@ -98,14 +99,13 @@ enter(ObjectFile *file, JournalRecord *record)
     if (record->parked == JOURNAL_CONFLICT)
         journal_entry_park(entry, record->parked, record->last_error);
     else
-        journal_entry_commit(entry);
+        journal_entry_resume(entry, record->attempts, record->last_error);
 }
 
 ObjectFile *
 object_file_restore(ObjectStore *store, Storage *storage, JournalRecord *record,
                     const ObjectFileEvents *events, GError **error)
 {
-    g_autoptr(JournalRecord) taken = record;
     g_autoptr(ObjectFile) file = object_file_new(store, storage, record->container, record->key,
                                                  record->has_base ? &record->base : NULL, &record->attributes,
                                                  record->exclusive, events);
@@ -114,6 +114,6 @@ object_file_restore(ObjectStore *store, Storage *storage, JournalRecord *record,
     if (!put_data(file, record, error))
         return NULL;
     put_state(file, record);
-    enter(file, g_steal_pointer(&taken));
+    enter(file, record);
     return g_steal_pointer(&file);
 }

@@ -5,7 +5,9 @@
  *   object_file_place.c    rename, drop                     object_file_journal.c  what is in the journal
  *   publication.c          what is sent to the storage      stream_upload.c        parts that go out while
  *   object_file_doubt.c    whether it has arrived           writing
+ *   object_file_space.c    what of the journal's size it uses
  *   object_file_remove.c   unlink of what waits, is open    object_file_base.c     completing the base
+ *   object_file_rebind.c   the storage's new settings
  */
 #pragma once
 
@@ -24,7 +26,8 @@ typedef struct StreamUpload StreamUpload;
 struct ObjectFile {
     gint references;
     ObjectStore *store;
-    Storage *storage;
+    Storage *storage; /* read by object_file_get_storage(), as it changes under the token `changing` */
+    GPtrArray *former_storages; /* NULL: none; they live as long as the file, for whoever still uses one */
     ObjectFileEvents events;
     gboolean exclusive;
     GList link; /* in the store's list */
@@ -116,6 +119,8 @@ gboolean object_file_make_way(ObjectFile *file, guint64 length_bytes, guint *att
 /* Fails: TOO_LARGE. */
 gboolean object_file_check_size(ObjectFile *file, guint64 offset, guint64 length_bytes, GError **error);
 
+Storage *object_file_get_storage(const ObjectFile *file); /* borrowed */
+
 /* "storage/container/key" for messages. */
 char *object_file_describe(ObjectFile *file);
 
@@ -152,7 +157,8 @@ gboolean object_file_finish_removal(ObjectFile *file, Call *call, gboolean *out_
 void object_file_discard(ObjectFile *file);
 
 gboolean object_file_needs_publication_locked(const ObjectFile *file);
-/* What the journal's threads do. LATER: it is being written again, and not committed. */
+/* What the journal's threads do. LATER: it is being written again, and not committed; or it was, just now,
+ * because nobody had it open any more. */
 typedef enum { OBJECT_FILE_UPLOADED, OBJECT_FILE_LATER, OBJECT_FILE_FAILED } ObjectFileUpload;
 ObjectFileUpload object_file_upload(ObjectFile *file, Call *call, GError **error);
 
@@ -160,7 +166,8 @@ ObjectFileUpload object_file_upload(ObjectFile *file, Call *call, GError **error
 gboolean object_file_uses_journal(ObjectFile *file);
 gboolean object_file_is_committed_locked(const ObjectFile *file);
 guint64 object_file_get_base_id_locked(const ObjectFile *file); /* 0: none */
-/* Before bytes of the journal's size are written, without a token. Fails: NO_SPACE. Blocks: yes. */
+/* object_file_space.c. Before bytes of the journal's size are written, without a token. Fails: NO_SPACE.
+ * Blocks: yes. */
 gboolean object_file_take_space(ObjectFile *file, Call *call, guint64 bytes, GError **error);
 /* What is used is what is there. */
 void object_file_settle_space_locked(ObjectFile *file) REQUIRES(file->lock);
@@ -179,6 +186,7 @@ void object_file_drop_record(ObjectFile *file);
 gboolean object_file_rename_record(ObjectFile *file, GError **error);
 /* The same under the name that it has; it says whether the stored version is being deleted. */
 gboolean object_file_note_deletion(ObjectFile *file, gboolean deleting, GError **error);
+/* What became of the last attempt; WAITING: it will be tried again. */
 void object_file_note_parked(ObjectFile *file, JournalEntry *entry, JournalParking parking,
                              const char *last_error);
 /* The journal stops: the record stays on disk. */

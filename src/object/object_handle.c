@@ -370,8 +370,10 @@ FileHandle *
 object_handle_new(ObjectFile *file, int flags)
 {
     ObjectHandle *self = g_new0(ObjectHandle, 1);
-    self->handle = (FileHandle){
-        .operations = &OPERATIONS, .storage = storage_ref(file->storage), .flags = flags, .fd = -1};
+    self->handle = (FileHandle){.operations = &OPERATIONS,
+                                .storage = storage_ref(object_file_get_storage(file)),
+                                .flags = flags,
+                                .fd = -1};
     self->file = object_file_ref(file);
     self->ahead = read_ahead_new(file->store);
     object_file_add_handle(file);

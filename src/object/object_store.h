@@ -39,6 +39,11 @@ gboolean object_store_has_journal(ObjectStore *store);
  * more: for object_file_restore(), or to be kept as strays, whose storage is not there (takes record). */
 JournalRecord *object_store_take_record(ObjectStore *store);
 void object_store_add_stray(ObjectStore *store, JournalRecord *record, const char *why);
+/* The configuration was read again: files of the journal's whose storage had this one's name and place go on
+ * with this one (object_file_rebind()). Blocks: yes. */
+void object_store_rebind(ObjectStore *store, Storage *storage);
+/* Strays of this storage, which was not there, or could not be had, are records again. */
+void object_store_recall_strays(ObjectStore *store, Storage *storage);
 /* Uploads from the journal begin. */
 void object_store_start_journal(ObjectStore *store);
 /* What waits is tried at once, whatever it has waited for. */
@@ -67,8 +72,8 @@ GPtrArray *object_store_list_uploads(ObjectStore *store);
 gboolean object_store_retry_upload(ObjectStore *store, const char *id, GError **error);
 /* The bytes are gone, durably. Its name shows what the storage has. Blocks: yes. */
 gboolean object_store_drop_upload(ObjectStore *store, const char *id, GError **error);
-/* Writes its whole content to the new file `path`. Fails: EXISTS, NO_SPACE, and what reading the storage
- * reports. Blocks: yes. */
+/* Writes its whole content to the new file `path`, durably. Fails: EXISTS, NO_SPACE, and what reading the
+ * storage reports. Blocks: yes. */
 gboolean object_store_export_upload(ObjectStore *store, Call *call, const char *id, const char *path,
                                     GError **error);
 

@@ -142,6 +142,18 @@ export_to(ObjectStore *store, Call *call, const char *id, int fd, GError **error
     return ok && (fsync(fd) == 0 || error_set_errno(error, errno, "fsync"));
 }
 
+/* The file's name: what was exported may be dropped next. */
+static gboolean
+sync_parent(const char *path, GError **error)
+{
+    g_autofree char *parent = g_path_get_dirname(path);
+    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    gboolean ok = (fd >= 0 && (fsync(fd) == 0 || errno == EINVAL)) || error_set_errno(error, errno, "fsync");
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
 gboolean
 object_store_export_upload(ObjectStore *store, Call *call, const char *id, const char *path, GError **error)
 {
@@ -149,7 +161,7 @@ object_store_export_upload(ObjectStore *store, Call *call, const char *id, const
     if (fd < 0)
         return error_set_errno(error, errno, "%s", path);
     g_autoptr(Call) long_call = call_new_without_deadline(call);
-    gboolean ok = export_to(store, long_call, id, fd, error);
+    gboolean ok = export_to(store, long_call, id, fd, error) && sync_parent(path, error);
     close(fd);
     if (ok)
         return TRUE;
@@ -168,6 +180,40 @@ void
 object_store_add_stray(ObjectStore *store, JournalRecord *record, const char *why)
 {
     journal_add_stray(store->journal, record, why);
+}
+
+static GPtrArray *
+list_files(ObjectStore *store)
+{
+    GPtrArray *files = g_ptr_array_new_with_free_func((GDestroyNotify)object_file_unref);
+    lock_acquire(&store->files_lock);
+    for (GList *item = store->files.head; item != NULL; item = item->next)
+        if (object_file_ref_if_alive(item->data))
+            g_ptr_array_add(files, item->data);
+    lock_release(&store->files_lock);
+    return files;
+}
+
+void
+object_store_rebind(ObjectStore *store, Storage *storage)
+{
+    if (store->journal == NULL)
+        return;
+    g_autoptr(GPtrArray) files = list_files(store);
+    for (guint i = 0; i < files->len; i++) {
+        Storage *before = object_file_get_storage(files->pdata[i]);
+        if (before != storage && strcmp(storage_get_name(before), storage_get_name(storage)) == 0 &&
+            strcmp(storage_get_place(before), storage_get_place(storage)) == 0 &&
+            object_file_is_journalled(files->pdata[i]))
+            object_file_rebind(files->pdata[i], storage);
+    }
+}
+
+void
+object_store_recall_strays(ObjectStore *store, Storage *storage)
+{
+    if (store->journal != NULL)
+        journal_recall_strays(store->journal, storage);
 }
 
 void

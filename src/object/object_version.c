@@ -8,9 +8,10 @@
 struct ObjectVersion {
     gint references;
     guint64 id, size_bytes;
-    Storage *storage;
+    Storage *storage; /* set with the table's lock, read without */
     ObjectVersionTable *table;
     /* Guarded by the table's lock. */
+    GSList *former_storages; /* references, for whoever still uses one */
     char *container, *key, *etag;
     char *name; /* its key in the table; NULL: not in it */
     guint moves;
@@ -151,6 +152,7 @@ object_version_unref(ObjectVersion *version)
     if (!last)
         return;
     storage_unref(version->storage);
+    g_slist_free_full(version->former_storages, (GDestroyNotify)storage_unref);
     g_free(version->container);
     g_free(version->key);
     g_free(version->etag);
@@ -172,7 +174,7 @@ object_version_get_size(const ObjectVersion *version)
 Storage *
 object_version_get_storage(const ObjectVersion *version)
 {
-    return version->storage;
+    return g_atomic_pointer_get(&version->storage);
 }
 
 void
@@ -219,6 +221,19 @@ object_version_move(ObjectVersion *version, const char *container, const char *k
     object_version_place_clear(&place);
 }
 
+void
+object_version_rebind(ObjectVersion *version, Storage *before, Storage *storage)
+{
+    lock_acquire(&version->table->lock);
+    if (version->storage == before && before != storage) {
+        leave_locked(version);
+        version->former_storages = g_slist_prepend(version->former_storages, before);
+        g_atomic_pointer_set(&version->storage, storage_ref(storage));
+        enter_locked(version);
+    }
+    lock_release(&version->table->lock);
+}
+
 static gboolean
 has_moved(ObjectVersion *version, guint moves)
 {
@@ -261,8 +276,8 @@ read_at(ObjectVersion *version, Call *call, const ObjectVersionPlace *place, gui
     gsize got = 0;
     g_autoptr(GError) local_error = NULL;
     gboolean pinned = place->etag != NULL;
-    if (!storage_read_object(version->storage, call, place->container, place->key, offset, length_bytes,
-                             place->etag, buffer, &got, pinned ? NULL : &info, &local_error)) {
+    if (!storage_read_object(object_version_get_storage(version), call, place->container, place->key, offset,
+                             length_bytes, place->etag, buffer, &got, pinned ? NULL : &info, &local_error)) {
         if (error_is(local_error, ERROR_NOT_FOUND))
             return fail_changed(error, place, "the version that was opened is gone");
         g_propagate_error(error, g_steal_pointer(&local_error));
@@ -282,9 +297,9 @@ find_disk_cache(ObjectVersion *version, const ObjectVersionPlace *place, DiskCac
     if (version->table->disk_cache == NULL || place->etag == NULL || g_str_has_prefix(place->etag, "W/") ||
         version->size_bytes == 0)
         return NULL;
-    storage_get_capabilities(version->storage, &can);
-    *out = (DiskCacheObject){storage_get_place(version->storage), place->container, place->key, place->etag,
-                             version->size_bytes};
+    storage_get_capabilities(object_version_get_storage(version), &can);
+    *out = (DiskCacheObject){storage_get_place(object_version_get_storage(version)), place->container,
+                             place->key, place->etag, version->size_bytes};
     return can.lasting_etags ? version->table->disk_cache : NULL;
 }
 
@@ -360,7 +375,8 @@ object_version_check(ObjectVersion *version, Call *call, GError **error)
     g_auto(ObjectInfo) info = {0};
     g_autoptr(GError) local_error = NULL;
     object_version_get_place(version, &place);
-    if (!storage_stat_object(version->storage, call, place.container, place.key, &info, &local_error)) {
+    if (!storage_stat_object(object_version_get_storage(version), call, place.container, place.key, &info,
+                             &local_error)) {
         if (error_is(local_error, ERROR_NOT_FOUND))
             return fail_changed(error, &place, "was deleted while it was copied");
         g_propagate_error(error, g_steal_pointer(&local_error));

@@ -33,7 +33,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ObjectVersion, object_version_unref)
 
 guint64 object_version_get_id(const ObjectVersion *version); /* unique in this process, never 0 */
 guint64 object_version_get_size(const ObjectVersion *version);
-Storage *object_version_get_storage(const ObjectVersion *version); /* borrowed */
+Storage *object_version_get_storage(
+    const ObjectVersion *version); /* borrowed, alive as long as the version */
 
 typedef struct {
     char *container, *key, *etag; /* etag NULL: not known yet */
@@ -48,6 +49,9 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ObjectVersionPlace, object_version_place_clear)
 /* The same bytes are now found there (rename), or have another etag (metadata replaced). etag NULL keeps it.
  */
 void object_version_move(ObjectVersion *version, const char *container, const char *key, const char *etag);
+
+/* If it is found through `before`, it is found through `storage` from now on, at the same place. */
+void object_version_rebind(ObjectVersion *version, Storage *before, Storage *storage);
 
 /* Fills `buffer` with bytes offset .. offset+length, which must lie inside its size: from the disk cache
  * where it has them, else from the storage. Fails: CHANGED (this version is not there any more), CANCELLED,

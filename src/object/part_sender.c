@@ -97,14 +97,14 @@ put_part(Task *task, GError **error)
     if (!stage(task, error))
         return FALSE;
     file_content_init_source(&content, sender->file, sender->call, part->offset, part->length_bytes, &source);
-    return storage_put_part(sender->file->storage, sender->call, sender->container, sender->key,
-                            sender->upload_id, part->number, &source, task->out, error);
+    return storage_put_part(object_file_get_storage(sender->file), sender->call, sender->container,
+                            sender->key, sender->upload_id, part->number, &source, task->out, error);
 }
 
 static gboolean
 copy_part(const PartSender *sender, const PlanPart *part, UploadPart *out, GError **error)
 {
-    Storage *storage = sender->file->storage;
+    Storage *storage = object_file_get_storage(sender->file);
     g_auto(ObjectVersionPlace) place = {0};
     object_version_get_place(part->version, &place);
     CopySource source = {place.container, place.key, place.etag};
@@ -168,7 +168,7 @@ static void
 run_tasks(Run *run, Task *tasks, GArray *parts)
 {
     const PartSender *sender = run->sender;
-    WorkerPool *lane = storage_get_lane(sender->file->storage, STORAGE_LANE_TRANSFERS);
+    WorkerPool *lane = storage_get_lane(object_file_get_storage(sender->file), STORAGE_LANE_TRANSFERS);
     g_autoptr(WorkerGroup) group = worker_group_new(lane, run->limit);
     for (guint i = 0; i < parts->len; i++) {
         const PlanPart *part = &g_array_index(sender->plan->parts, PlanPart, i);
@@ -192,7 +192,8 @@ GArray *
 part_sender_send(const PartSender *sender, GError **error)
 {
     guint count = sender->plan->parts->len;
-    guint limit = MIN(storage_get_settings(sender->file->storage)->maximum_requests, MAXIMUM_PARALLEL);
+    guint limit =
+        MIN(storage_get_settings(object_file_get_storage(sender->file))->maximum_requests, MAXIMUM_PARALLEL);
     /* Once, before tasks would race for it. */
     object_file_prepare_staging(sender->file);
     g_autoptr(GArray) parts = g_array_sized_new(FALSE, TRUE, sizeof(UploadPart), count);

@@ -64,7 +64,7 @@ publication_init(Publication *p, ObjectFile *file, Call *call, PublicationResult
     lock_release(&file->lock);
     if (file->base != NULL)
         object_version_get_place(file->base, &p->base);
-    storage_await_capabilities(file->storage, call, &p->can);
+    storage_await_capabilities(object_file_get_storage(file), call, &p->can);
 }
 
 static void
@@ -94,7 +94,8 @@ note_stored(Publication *p, ObjectInfo *stored, Metadata *metadata, gboolean nee
     ObjectInfo *info = &p->result->info;
     if (stored->etag == NULL || (need_time && stored->mtime_ns == 0)) {
         g_auto(ObjectInfo) asked = {0};
-        if (storage_stat_object(p->file->storage, p->call, p->container, p->key, &asked, NULL) &&
+        if (storage_stat_object(object_file_get_storage(p->file), p->call, p->container, p->key, &asked,
+                                NULL) &&
             (stored->etag == NULL || g_strcmp0(stored->etag, asked.etag) == 0)) {
             object_info_clear(stored);
             *stored = asked;
@@ -165,8 +166,8 @@ store_by_put(Publication *p, GError **error)
     if (!file_content_stage(p->file, p->call, 0, size_bytes, error) || !begin_last_request(p, error))
         return FALSE;
     file_content_init_source(&content, p->file, p->call, 0, size_bytes, &source);
-    if (!storage_write_object(p->file->storage, p->call, p->container, p->key, &source, &options, &stored,
-                              &failure))
+    if (!storage_write_object(object_file_get_storage(p->file), p->call, p->container, p->key, &source,
+                              &options, &stored, &failure))
         return fail_in_doubt(p, failure, error);
     note_stored(p, &stored, p->metadata, FALSE);
     return TRUE;
@@ -183,8 +184,9 @@ store_by_copy(Publication *p, ObjectVersion *from, GError **error)
         return FALSE;
     object_version_get_place(from, &place);
     CopySource source = {place.container, place.key, place.etag};
-    if (!storage_copy_object(p->file->storage, p->call, &source, object_version_get_size(from), p->container,
-                             p->key, &options, &stored, &failure)) {
+    if (!storage_copy_object(object_file_get_storage(p->file), p->call, &source,
+                             object_version_get_size(from), p->container, p->key, &options, &stored,
+                             &failure)) {
         if (error_is(failure, ERROR_NOT_FOUND) && !object_version_check(from, p->call, error)) {
             g_error_free(failure);
             return FALSE;
@@ -218,7 +220,7 @@ commit(Publication *p, const char *upload_id, const UploadPlan *plan, GArray *pa
     GError *failure = NULL;
     if (!check_sources(p, plan, error) || !call_check(p->call, error) || !begin_last_request(p, error))
         return FALSE;
-    return storage_commit_upload(p->file->storage, p->call, p->container, p->key, upload_id,
+    return storage_commit_upload(object_file_get_storage(p->file), p->call, p->container, p->key, upload_id,
                                  (const UploadPart *)(gpointer)parts->data, parts->len, options,
                                  p->result->attributes.size_bytes, out_stored, &failure) ||
            fail_in_doubt(p, failure, error);
@@ -239,11 +241,11 @@ store_by_parts(Publication *p, const UploadPlan *plan, GError **error)
     g_auto(ObjectInfo) stored = {0};
     g_autofree char *upload_id = NULL;
     WriteOptions options = make_options(p);
-    if (!upload_begin(p->file->store, p->file->storage, p->call, p->container, p->key, &options, &upload_id,
-                      error))
+    if (!upload_begin(p->file->store, object_file_get_storage(p->file), p->call, p->container, p->key,
+                      &options, &upload_id, error))
         return FALSE;
     if (!send_and_commit(p, upload_id, plan, &options, &stored, error)) {
-        storage_discard_upload(p->file->storage, p->container, p->key, upload_id);
+        storage_discard_upload(object_file_get_storage(p->file), p->container, p->key, upload_id);
         return FALSE;
     }
     note_stored(p, &stored, p->metadata, FALSE);
@@ -257,8 +259,8 @@ replace_metadata(Publication *p, const ObjectInfo *known, ObjectInfo *out_stored
     GError *failure = NULL;
     begin_attempt(p, &options, TRUE);
     /* A copy of a large object onto itself may need many requests. */
-    if (storage_set_metadata(p->file->storage, p->call, p->container, p->key, known, p->content_type,
-                             p->metadata, out_stored, &failure))
+    if (storage_set_metadata(object_file_get_storage(p->file), p->call, p->container, p->key, known,
+                             p->content_type, p->metadata, out_stored, &failure))
         return TRUE;
     return fail_in_doubt(p, failure, error);
 }
@@ -349,7 +351,7 @@ make_plan(Publication *p, UploadPlan *out, GError **error)
     ObjectFile *file = p->file;
     UploadPlanInput input = {.capabilities = &p->can,
                              .preferred_part_bytes =
-                                 (guint64)storage_get_settings(file->storage)->part_bytes};
+                                 (guint64)storage_get_settings(object_file_get_storage(file))->part_bytes};
     if (stream_upload_has_begun(file)) {
         input.sent_layout = &file->layout;
         input.is_sent = stream_upload_is_sent;

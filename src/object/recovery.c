@@ -137,7 +137,7 @@ save_extents(Saving *saving, gboolean remote, GError **error)
 {
     ObjectFile *file = saving->file;
     g_autofree guint8 *buffer = remote ? g_malloc(FETCH_BYTES) : NULL;
-    g_autoptr(Call) call = storage_new_call(file->storage);
+    g_autoptr(Call) call = storage_new_call(object_file_get_storage(file));
     Extent extent;
     for (guint64 at = 0; extent_map_find(file->extents, at, &extent); at += extent.length_bytes) {
         if ((extent.kind == EXTENT_VERSION) == remote && !save_extent(saving, call, &extent, buffer, error))
@@ -291,7 +291,7 @@ recovery_save(ObjectFile *file, const GError *failure)
     Saving saving = {.file = file, .fd = -1, .complete = TRUE};
     g_autoptr(GError) error = NULL;
     g_autofree char *name = object_file_describe(file);
-    saving.storage = g_strdup(storage_get_name(file->storage));
+    saving.storage = g_strdup(storage_get_name(object_file_get_storage(file)));
     lock_acquire(&file->lock);
     saving.container = g_strdup(file->container);
     saving.key = g_strdup(file->key);

@@ -50,9 +50,10 @@ stream_upload_prepare(ObjectFile *file)
     Capabilities can;
     if (file->layout_known)
         return;
-    storage_get_capabilities(file->storage, &can);
+    storage_get_capabilities(object_file_get_storage(file), &can);
     lock_acquire(&file->lock);
-    part_layout_init(&file->layout, &can, (guint64)storage_get_settings(file->storage)->part_bytes);
+    part_layout_init(&file->layout, &can,
+                     (guint64)storage_get_settings(object_file_get_storage(file))->part_bytes);
     /* The journal stores what is committed, and a crash would leave the parts of what is not. */
     file->streams = can.multipart && !file->journalled;
     file->layout_known = TRUE;
@@ -100,7 +101,7 @@ push_task_locked(ObjectFile *file, WorkerTask run, StreamUpload *upload, guint i
     *task = (StreamTask){object_file_ref(file), upload, index, offset, length_bytes};
     file->tasks++;
     object_store_begin_task(file->store);
-    worker_pool_push(storage_get_lane(file->storage, STORAGE_LANE_TRANSFERS), run, task);
+    worker_pool_push(storage_get_lane(object_file_get_storage(file), STORAGE_LANE_TRANSFERS), run, task);
 }
 
 /* The upload has no task any more and no file: what it left on the server goes. */
@@ -129,7 +130,7 @@ end_task(StreamTask *task)
     condition_wake_all(&file->changed);
     lock_release(&file->lock);
     if (last)
-        abort_and_free(file->storage, upload);
+        abort_and_free(object_file_get_storage(file), upload);
     object_file_unref(file);
     object_store_end_task(store);
     g_free(task);
@@ -142,12 +143,12 @@ run_begin(gpointer data)
 {
     StreamTask *task = data;
     StreamUpload *upload = task->upload;
-    g_autoptr(Call) call = storage_new_call(task->file->storage);
+    g_autoptr(Call) call = storage_new_call(object_file_get_storage(task->file));
     g_autoptr(GError) error = NULL;
     g_autofree char *id = NULL;
     WriteOptions options = {.content_type = upload->content_type, .metadata = upload->metadata};
-    gboolean ok = storage_begin_upload(task->file->storage, call, upload->container, upload->key, &options,
-                                       &id, &error);
+    gboolean ok = storage_begin_upload(object_file_get_storage(task->file), call, upload->container,
+                                       upload->key, &options, &id, &error);
     lock_acquire(&task->file->lock);
     if (ok)
         upload->id = g_steal_pointer(&id);
@@ -186,8 +187,8 @@ run_part(gpointer data)
     ByteSource source;
     UploadPart sent = {0};
     file_content_init_source(&content, task->file, upload->call, task->offset, task->length_bytes, &source);
-    gboolean ok = storage_put_part(task->file->storage, upload->call, upload->container, upload->key,
-                                   upload->id, task->index + 1, &source, &sent, &error);
+    gboolean ok = storage_put_part(object_file_get_storage(task->file), upload->call, upload->container,
+                                   upload->key, upload->id, task->index + 1, &source, &sent, &error);
     if (!ok)
         log_debug("%s/%s: part %u while writing: %s", upload->container, upload->key, task->index + 1,
                   error->message);
@@ -422,7 +423,7 @@ stream_upload_abandon(ObjectFile *file)
     if (call != NULL)
         call_cancel(call);
     if (idle && !in_background)
-        abort_and_free(file->storage, upload);
+        abort_and_free(object_file_get_storage(file), upload);
 }
 
 guint64

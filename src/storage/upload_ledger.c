@@ -215,9 +215,14 @@ static void
 take_file(UploadLedger *ledger, const char *name, GPtrArray *out)
 {
     g_autofree char *text = read_file(ledger, name);
-    LedgerUpload *upload = text != NULL ? parse(ledger, text) : NULL;
+    if (text == NULL) {
+        /* Perhaps only now: the next process looks again. */
+        log_warning("%s: uploads/%s cannot be read: an unfinished upload may stay", ledger->name, name);
+        return;
+    }
+    LedgerUpload *upload = parse(ledger, text);
     if (upload == NULL) {
-        log_warning("%s: uploads/%s cannot be read, or is of another place: an unfinished upload may stay",
+        log_warning("%s: uploads/%s is damaged, or of another place: an unfinished upload may stay",
                     ledger->name, name);
         unlinkat(ledger->fd, name, 0);
         return;
@@ -233,8 +238,11 @@ list_names(UploadLedger *ledger)
 {
     GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
     g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", ledger->fd);
-    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GDir) dir = g_dir_open(path, 0, &error);
     const char *name;
+    if (dir == NULL)
+        log_warning("%s: uploads: %s: unfinished uploads may stay", ledger->name, error->message);
     while (dir != NULL && (name = g_dir_read_name(dir)) != NULL)
         g_ptr_array_add(names, g_strdup(name));
     return names;

@@ -174,6 +174,12 @@ void objects_settle(Tree *tree, Call *call, Node *node);
 /* objects_journal.c. At the beginning: what the journal has is there. At the end: nothing is. */
 void objects_journal_restore(Tree *tree);
 void objects_journal_forget(Tree *tree);
+/* The configuration was read again. Files of the journal's below a Node that `storage` had before go on below
+ * its new one, which is made, open or not: one ObjectFile per key, and what waits stays in sight. */
+gboolean objects_journal_is_left_behind(Tree *tree, Storage *storage);
+void objects_journal_adopt_locked(Tree *tree, Storage *storage) REQUIRES(tree->lock);
+/* Then: they are stored by the new storages, and so are strays whose storage has come. Blocks: yes. */
+void objects_journal_rebind(Tree *tree);
 /* Something below waits in the journal. With the tree's lock held. */
 gboolean objects_journal_has_waiting(Tree *tree, const Node *directory);
 /* Renames what waits in the journal and was never stored, in place of what `target` (NULL: nothing) has

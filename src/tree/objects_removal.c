@@ -141,11 +141,12 @@ objects_removal_note(Tree *tree, Node *node, ObjectFile *file)
     Removals *removals = tree->removals;
     g_autoptr(JournalRecord) record = removals != NULL ? object_file_make_removal(file) : NULL;
     g_autoptr(GError) error = NULL;
+    gboolean ignored;
     if (record == NULL)
         return;
     record->id = journal_folder_take_id(removals->folder);
     record->sequence = journal_folder_take_sequence(removals->folder);
-    if (!journal_folder_write(removals->folder, record, &error)) {
+    if (!journal_folder_write(removals->folder, record, &ignored, &error)) {
         g_autofree char *what = describe(record);
         log_warning("%s: unlinked while open, would be back after a crash: %s", what, error->message);
         remove_record(removals, record);

@@ -131,8 +131,11 @@ rename_journal_list(const char *state_dir)
 {
     GPtrArray *records = g_ptr_array_new_with_free_func((GDestroyNotify)rename_journal_record_free);
     g_autofree char *directory = state_dir != NULL ? make_directory_path(state_dir) : NULL;
-    g_autoptr(GDir) dir = directory != NULL ? g_dir_open(directory, 0, NULL) : NULL;
+    g_autoptr(GError) failure = NULL;
+    g_autoptr(GDir) dir = directory != NULL ? g_dir_open(directory, 0, &failure) : NULL;
     const char *name;
+    if (failure != NULL && !g_error_matches(failure, G_FILE_ERROR, G_FILE_ERROR_NOENT))
+        log_warning("%s: renames that were interrupted wait for the next mount", failure->message);
     while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
         if (!g_str_has_suffix(name, SUFFIX))
             continue;

@@ -2,6 +2,7 @@
 #include "src/tree/root.h"
 
 #include "src/tree/containers.h"
+#include "src/tree/objects.h"
 
 #include <string.h>
 
@@ -54,6 +55,10 @@ root_get_storage_locked(Tree *tree, Storage *storage)
     if (storage_is_file_system(storage))
         node->is_in_files = TRUE;
     init_facts(tree, node);
+    /* Kept meanwhile; afterwards it is the caller's to keep. */
+    tree_core_hold_locked(node);
+    objects_journal_adopt_locked(tree, storage);
+    node->refs--;
     return node;
 }
 
@@ -338,10 +343,20 @@ collect_storage(gpointer data, Node *node)
         g_ptr_array_add(data, node);
 }
 
+/* What waits is in sight again at once, not when somebody looks there. */
+static void
+adopt_all_locked(Tree *tree, const GPtrArray *storages) REQUIRES(tree->lock)
+{
+    for (guint i = 0; i < storages->len; i++)
+        if (objects_journal_is_left_behind(tree, storages->pdata[i]))
+            tree_core_collect_locked(tree, root_get_storage_locked(tree, storages->pdata[i]));
+}
+
 void
 root_storages_changed(Tree *tree)
 {
     g_autoptr(GPtrArray) nodes = g_ptr_array_new();
+    g_autoptr(GPtrArray) storages = storage_set_list(tree->set);
     lock_acquire(&tree->lock);
     node_table_foreach(&tree->table, collect_storage, nodes);
     for (guint i = 0; i < nodes->len; i++) {
@@ -355,10 +370,12 @@ root_storages_changed(Tree *tree)
         tree_core_announce_entry_locked(tree, tree->root, node->name);
         tree_core_detach_locked(tree, node, NODE_UNLINKED);
     }
+    adopt_all_locked(tree, storages);
     Node *link = tree_core_find_locked(tree, tree->root, ROOT_DEFAULT_NAME);
     if (link != NULL)
         tree_core_announce_attributes_locked(tree, link);
     lock_release(&tree->lock);
+    objects_journal_rebind(tree);
 }
 
 const TreeOperations root_operations = {

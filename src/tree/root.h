@@ -14,5 +14,6 @@ extern const TreeOperations root_operations;
 void root_init(Tree *tree);
 /* The Node of a storage. */
 Node *root_get_storage_locked(Tree *tree, Storage *storage) REQUIRES(tree->lock);
-/* The set changed: what went is detached, all is announced. */
+/* The set changed: what went is detached, all is announced; what waits in the journal goes on with the new
+ * Storage of its name and place. Blocks: for uploads that are given up. */
 void root_storages_changed(Tree *tree);

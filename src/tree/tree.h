@@ -170,7 +170,8 @@ gboolean tree_remove_xattr(Tree *tree, Call *call, Node *node, const char *name,
 /* For .control: forget what is cached about a path below MNT ("" all), which may go through `default` and may
  * hold "." and "..". Fails: NOT_FOUND (no such storage). */
 gboolean tree_refresh(Tree *tree, const char *path, GError **error);
-/* The set changed (default, reload): announces what the kernel must forget. */
+/* The set changed (default, reload): announces what the kernel must forget, and what waits in the journal is
+ * stored with the new settings. Blocks: for uploads that are given up. */
 void tree_storages_changed(Tree *tree);
 
 typedef struct {

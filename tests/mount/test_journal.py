@@ -475,3 +475,154 @@ def test_rsync_killed_in_the_middle_loses_nothing_it_finished(s3_case, ceph, tmp
     wanted, found = read_tree(source), read_tree(case.path)
     assert {path: found.get(path) for path in wanted} == wanted
     assert case.unfinished() == []
+
+
+@pytest.fixture
+def busy_record(case):
+    """A crash leaves a record whose data cannot be had at the next mount: nobody may write to a program that runs."""
+    case.proxy.set_rules(REFUSED)
+    body = pathlib.Path(shutil.which("bash")).resolve().read_bytes()
+    (case.path / "note").write_bytes(body)
+    case.mount.kill()
+    data, = (case.mount.directory / "state" / "journal").glob("*.data")
+    data.chmod(0o700)
+    program = subprocess.Popen([data, "-c", "read line"], stdin=subprocess.PIPE)
+    case.mount.start()
+    yield program, data, body
+    program.stdin.close()
+    program.wait(60)
+
+
+def test_a_record_whose_data_cannot_be_had_is_told_and_kept(case, busy_record):
+    program, _, body = busy_record
+    found, = uploads(case, "parked")
+    assert found["key"] == "note" and "busy" in found["last_error"]
+    program.stdin.close()
+    program.wait(60)
+    reload_with(case, part_size="6M")
+    same_bytes((case.path / "note").read_bytes(), body)
+    case.proxy.set_rules()
+    wait_stored(case)
+    same_bytes(case.get("note"), body)
+
+
+def test_a_newer_file_does_not_replace_what_could_not_be_had(case, busy_record):
+    program, data, body = busy_record
+    (case.path / "note").write_bytes(b"new")
+    program.stdin.close()
+    program.wait(60)
+    crash(case)
+    assert (case.path / "note").read_bytes() == b"new"
+    kept = data.parent / "unreadable" / data.name
+    same_bytes(kept.read_bytes(), body)
+    assert f"unreadable/{data.name}" in {upload["id"] for upload in uploads(case, "parked")}
+    case.proxy.set_rules()
+    wait_until(lambda: case.keys() == ["note"], message="the upload")
+    assert case.get("note") == b"new"
+    case.mount.command("uploads", "--drop", case.mount.point)
+
+
+def reload_with(case, **keys):
+    """The section is changed under the running mount."""
+    case.mount.storages[STORAGE].update(keys)
+    case.mount.write_configuration()
+    case.mount.command("reload", case.mount.point)
+
+
+def test_what_waits_outlasts_a_reload(case):
+    """It is seen, written, renamed and removed as before, and stored once, with the new settings."""
+    case.put("stored", b"before")
+    case.refresh()
+    case.proxy.set_rules(REFUSED)
+    big = random_bytes(300_000)
+    for name, body in (("a", b"one"), ("b", b"gone"), ("c", big), ("stored", b"after")):
+        (case.path / name).write_bytes(body)
+    inode = os.stat(case.path / "a").st_ino
+    reload_with(case, part_size="6M")
+    assert sorted(os.listdir(case.path)) == ["a", "b", "c", "stored"]
+    assert (case.path / "a").read_bytes() == b"one" and os.stat(case.path / "a").st_ino == inode
+    os.unlink(case.path / "b")
+    (case.path / "a").write_bytes(b"two")
+    os.rename(case.path / "c", case.path / "d")
+    reload_with(case, part_size="7M")
+    assert sorted(os.listdir(case.path)) == ["a", "d", "stored"]
+    case.proxy.set_rules()
+    wait_stored(case)
+    assert sorted(case.keys()) == ["a", "d", "stored"]
+    assert case.get("a") == b"two" and case.get("stored") == b"after"
+    same_bytes(case.get("d"), big)
+    assert journal_files(case) == []
+
+
+def test_a_file_that_is_open_at_a_reload_stays_one_file(case):
+    case.put("old", b"0123456789" * 30_000)
+    case.refresh()
+    case.proxy.set_rules(REFUSED)
+    with open(case.path / "new", "w+b", buffering=0) as new, open(case.path / "old", "r+b", buffering=0) as old:
+        new.write(b"before ")
+        old.write(b"before")
+        reload_with(case, part_size="6M")
+        assert (case.path / "new").read_bytes() == b"before "
+        with open(case.path / "new", "ab") as other:
+            other.write(b"beside ")
+        new.seek(0, os.SEEK_END)
+        new.write(b"after")
+        old.seek(100_000)
+        old.write(b"after")
+        assert (case.path / "old").stat().st_ino == os.fstat(old.fileno()).st_ino
+    assert (case.path / "new").read_bytes() == b"before beside after"
+    case.proxy.set_rules()
+    wait_stored(case)
+    wanted = bytearray(b"0123456789" * 30_000)
+    wanted[:6], wanted[100_000:100_005] = b"before", b"after"
+    assert case.get("new") == b"before beside after"
+    same_bytes(case.get("old"), bytes(wanted))
+
+
+def test_new_secrets_are_used_by_what_waits(case):
+    """Also by what the old ones were refused for, and to read the stored part of it."""
+    case.put("edited", b"0123456789" * 30_000)
+    case.refresh()
+    right = case.mount.storages[STORAGE]["secret_access_key"]
+    case.proxy.set_rules(REFUSED)
+    (case.path / "note").write_bytes(b"text")
+    case.proxy.set_rules()
+    reload_with(case, secret_access_key="wrong" * 8)
+    wait_until(lambda: uploads(case, "parked"), message="the refusal")
+    reload_with(case, secret_access_key=right)
+    wait_stored(case)
+    assert case.get("note") == b"text"
+    case.proxy.set_rules(REFUSED)
+    with open(case.path / "edited", "r+b") as file:
+        file.seek(10)
+        file.write(b"edit")
+    case.proxy.set_rules({"operation": ["GetObject", *WRITES], "status": 403})
+    wait_until(lambda: uploads(case, "parked"), message="the refusal")
+    case.proxy.set_rules()
+    reload_with(case, part_size="6M")
+    wait_stored(case)
+    same_bytes(case.get("edited"), b"0123456789edit" + (b"0123456789" * 30_000)[14:])
+
+
+def test_a_section_that_goes_and_comes_back(case):
+    case.proxy.set_rules(REFUSED)
+    (case.path / "note").write_bytes(b"text")
+    section = case.mount.storages.pop(STORAGE)
+    case.mount.storages["other"] = {"driver": "memory"}
+    case.mount.write_configuration()
+    case.mount.command("reload", case.mount.point)
+    assert not case.path.exists() and len(uploads(case)) == 1
+    case.mount.storages[STORAGE] = section
+    reload_with(case, part_size="6M")
+    assert (case.path / "note").read_bytes() == b"text"
+    case.mount.storages.pop(STORAGE)
+    case.mount.write_configuration()
+    case.mount.kill()
+    case.mount.start()
+    assert len(uploads(case, "parked")) == 1
+    case.mount.storages[STORAGE] = section
+    reload_with(case)
+    assert (case.path / "note").read_bytes() == b"text"
+    case.proxy.set_rules()
+    wait_stored(case)
+    assert case.get("note") == b"text"
