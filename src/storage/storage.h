@@ -82,7 +82,9 @@ gboolean storage_check_container_name(Storage *storage, const char *name, GError
 gboolean storage_check_key(Storage *storage, const char *key, GError **error);
 gboolean storage_check_metadata_name(Storage *storage, const char *name, GError **error);
 gboolean storage_check_metadata(Storage *storage, Metadata *metadata, GError **error);
-/* Honours `containers =`: those names alone, without asking the service. */
+/* Honours `containers =`: those names alone, without asking the service, which may not have all of them;
+ * storage_lists_unseen() says that it is so. */
+gboolean storage_lists_unseen(Storage *storage);
 gboolean storage_list_containers(Storage *storage, Call *call, GArray **out_containers, GError **error);
 gboolean storage_stat_container(Storage *storage, Call *call, const char *container, ContainerInfo *out,
                                 GError **error);

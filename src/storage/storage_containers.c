@@ -30,6 +30,12 @@ list_shown(Storage *storage)
 }
 
 gboolean
+storage_lists_unseen(Storage *storage)
+{
+    return storage->settings->containers != NULL;
+}
+
+gboolean
 storage_list_containers(Storage *storage, Call *call, GArray **out_containers, GError **error)
 {
     const Driver *driver = storage->settings->driver;

@@ -53,9 +53,16 @@ static Listing *
 get_fresh_listing(Node *storage_node, gint64 now_us)
 {
     Listing *listing = storage_node->folder->listings;
-    if (listing == NULL || !listing->complete)
+    if (listing == NULL || !listing->complete || listing_is_expired(listing))
         return NULL;
     return listing->started_us + tree_core_get_freshness_us(storage_node) > now_us ? listing : NULL;
+}
+
+/* What stands in the configuration alone nobody has seen. */
+static gboolean
+was_seen(const EntryFacts *facts)
+{
+    return facts->known_at_us != 0;
 }
 
 static TreeReady
@@ -74,7 +81,8 @@ answer_locked(Tree *tree, Node *parent, const char *name, Node **out_node, gint6
     EntryFacts *facts = NULL;
     Listing *listing = get_fresh_listing(parent, now_us);
     ListingAnswer answer = listing != NULL ? listing_lookup(listing, name, &facts) : LISTING_UNKNOWN;
-    if (answer == LISTING_UNKNOWN || (answer == LISTING_ABSENT && node != NULL))
+    if (answer == LISTING_UNKNOWN || (answer == LISTING_ABSENT && node != NULL) ||
+        (answer == LISTING_PRESENT && !was_seen(facts)))
         return TREE_WOULD_WAIT;
     if (answer == LISTING_PRESENT) {
         *out_node = apply_locked(tree, parent, name, facts);
@@ -117,6 +125,7 @@ static void
 forget_locked(Tree *tree, Node *storage_node, const char *name) REQUIRES(tree->lock)
 {
     Node *node = tree_core_find_locked(tree, storage_node, name);
+    listing_note_absent(storage_node->folder->listings, name);
     if (node == NULL)
         return;
     tree_core_announce_entry_locked(tree, storage_node, name);
@@ -187,6 +196,24 @@ ask_or_recall(Tree *tree, Call *call, Node *storage_node, const char *name, Node
     return FALSE;
 }
 
+static void
+doubt_locked(Tree *tree, Node *storage_node, const char *name) REQUIRES(tree->lock)
+{
+    Node *node = tree_core_find_locked(tree, storage_node, name);
+    listing_chain_expire(storage_node->folder->listings);
+    if (node != NULL)
+        node->facts.known_at_us = 0;
+    tree_core_announce_entry_locked(tree, storage_node, name);
+}
+
+void
+containers_doubt_locked(Tree *tree, Node *node)
+{
+    Node *container = node_get_container_node(node);
+    if (!(container->flags & NODE_DETACHED))
+        doubt_locked(tree, container->parent, container->name);
+}
+
 gboolean
 containers_look(Tree *tree, Call *call, Node *storage_node, const char *name, Node **out_node, GError **error)
 {
@@ -201,6 +228,16 @@ containers_look(Tree *tree, Call *call, Node *storage_node, const char *name, No
     if (ok)
         *out_node = node;
     return ok;
+}
+
+void
+containers_doubt_failure(Tree *tree, Node *node, const GError *failure)
+{
+    if (!error_is(failure, ERROR_NOT_FOUND))
+        return;
+    lock_acquire(&tree->lock);
+    containers_doubt_locked(tree, node);
+    lock_release(&tree->lock);
 }
 
 static gboolean
@@ -264,20 +301,19 @@ open_listing(Tree *tree, Call *call, Node *node, Listing **out, GError **error)
     Listing *known = get_fresh_listing(node, tree_core_now());
     if (known != NULL)
         *out = listing_ref(known);
-    Storage *storage = storage_ref(node->folder->storage);
+    g_autoptr(Storage) storage = storage_ref(node->folder->storage);
     gint64 started_us = tree_core_now();
     Listing *listing = known == NULL ? listing_new(node->folder, LISTING_PLAIN, started_us) : NULL;
     lock_release(&tree->lock);
     g_autoptr(GArray) containers = NULL;
     gboolean ok = listing == NULL || storage_list_containers(storage, call, &containers, &failure);
-    storage_unref(storage);
     if (listing == NULL)
         return TRUE;
     lock_acquire(&tree->lock);
     for (guint i = 0; ok && i < containers->len; i++) {
         const ContainerInfo *info = &g_array_index(containers, ContainerInfo, i);
         EntryFacts facts = {0};
-        init_facts(tree, &facts, info->created_ns, started_us);
+        init_facts(tree, &facts, info->created_ns, storage_lists_unseen(storage) ? 0 : started_us);
         if (is_possible_name(info->name))
             listing_append_name(listing, info->name, &facts);
     }
@@ -307,18 +343,14 @@ take(Tree *tree, Node *node, Listing *listing, const char *name, TreeEntry *out)
     return lookup_ready(tree, node, name, out, &ignored) == TREE_ANSWERED;
 }
 
-/* Made or removed without an answer: it may be there, or not. */
+/* Made or removed without an answer: it may be there, or not. Gone before it was removed: so it is. */
 static void
 doubt_failure(Tree *tree, Node *storage_node, const char *name, const GError *failure)
 {
-    if (!error_leaves_doubt(failure))
+    if (!error_leaves_doubt(failure) && !error_is(failure, ERROR_NOT_FOUND))
         return;
     lock_acquire(&tree->lock);
-    Node *node = tree_core_find_locked(tree, storage_node, name);
-    listing_chain_expire(storage_node->folder->listings);
-    if (node != NULL)
-        node->facts.known_at_us = 0;
-    tree_core_announce_entry_locked(tree, storage_node, name);
+    doubt_locked(tree, storage_node, name);
     lock_release(&tree->lock);
     tree_core_flush(tree);
 }

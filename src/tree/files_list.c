@@ -4,6 +4,7 @@
  */
 #include "src/tree/files.h"
 
+#include "src/tree/containers.h"
 #include "src/tree/object_name.h"
 
 #include <dirent.h>
@@ -83,9 +84,14 @@ files_open_listing(Tree *tree, Call *call, Node *node, Listing **out, GError **e
                  .prefix = prefix};
     lock_release(&tree->lock);
     g_queue_init(&walk.folders);
+    GError *failure = NULL;
     gboolean ok =
-        place.files->list_folder(place.instance, place.place.container, prefix, visit, &walk, error) &&
-        walk_below(&walk, error);
+        place.files->list_folder(place.instance, place.place.container, prefix, visit, &walk, &failure) &&
+        walk_below(&walk, &failure);
+    if (node->kind == NODE_CONTAINER)
+        containers_doubt_failure(tree, node, failure);
+    if (!ok)
+        g_propagate_error(error, failure);
     g_queue_clear_full(&walk.folders, g_free);
     lock_acquire(&tree->lock);
     tree->long_names += walk.long_names;

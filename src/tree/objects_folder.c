@@ -3,6 +3,8 @@
  */
 #include "src/tree/objects.h"
 
+#include "src/tree/containers.h"
+
 #include <string.h>
 
 static gboolean
@@ -77,6 +79,7 @@ objects_make_directory(Tree *tree, Call *call, Node *parent, const char *name, m
     GError *failure = NULL;
     if (!objects_write_marker(tree, call, &place, &attributes, NULL, TRUE, &stored, &failure)) {
         objects_doubt_failure(tree, parent, name, failure);
+        containers_doubt_failure(tree, parent, failure);
         g_propagate_error(error, failure);
         tree_core_flush(tree);
         return FALSE;

@@ -5,6 +5,7 @@
 #include "src/tree/objects.h"
 
 #include "src/base/log.h"
+#include "src/tree/containers.h"
 
 /* Pages fetched ahead of all readers together, and of each one at least. A page's raw form has about 250 KB.
  */
@@ -168,6 +169,8 @@ fetch(PageRequest *request, Call *call, GError **error)
         ok = listing_scan_fail(listing->scan, request->segment);
     if (!ok)
         listing->started_us = 0;
+    if (error_is(failure, ERROR_NOT_FOUND))
+        containers_doubt_locked(tree, request->node);
     tree_core_wake_locked(tree);
     lock_release(&tree->lock);
     if (ok)

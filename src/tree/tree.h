@@ -131,10 +131,12 @@ typedef struct {
 /* Listings stream: a page is fetched when the reader comes to it. "." and ".." are the first two items, with
  * the offsets 0 and 1. */
 #define TREE_FIRST_OFFSET 2u
+/* Fails: NOT_FOUND, also for a container that look-ups still trust in. */
 gboolean tree_open_directory(Tree *tree, Call *call, Node *node, DirectoryHandle **out_handle,
                              GError **error);
 /* The item at `offset` (0, or a next_offset given before). *out_end instead of an item at the end.
- * tree_directory_next_ready: FALSE when the page is not there yet. */
+ * tree_directory_next_ready: FALSE when the page is not there yet. Fails: CHANGED, when the container of an
+ * object service is gone meanwhile. */
 gboolean tree_directory_next_ready(Tree *tree, DirectoryHandle *handle, guint64 offset, DirectoryItem *out,
                                    gboolean *out_end);
 gboolean tree_directory_next(Tree *tree, Call *call, DirectoryHandle *handle, guint64 offset,

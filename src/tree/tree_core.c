@@ -17,7 +17,7 @@ typedef struct {
 #define NS_PER_S 1000000000
 /* What changes earlier is announced. */
 #define ROOT_VALID_US (60 * G_USEC_PER_SEC)
-/* Containers come and go seldom, and each operation in one that is gone says so by itself. */
+/* A service's containers come and go seldom, and listings of one that is gone say so by themselves. */
 #define CONTAINER_PATIENCE 10
 
 void
@@ -200,6 +200,13 @@ leads_to_waiting(Node *node)
     return is_way && objects_journal_has_waiting(root->folder->tree, node);
 }
 
+/* What is doubted (known_at_us 0) has no time left, however young the clock is. */
+static gint64
+get_left_us(const Node *node, gint64 valid_us, gint64 now_us)
+{
+    return node->facts.known_at_us != 0 ? MAX(node->facts.known_at_us + valid_us - now_us, 0) : 0;
+}
+
 gint64
 tree_core_get_valid_us(Node *node, gint64 now_us)
 {
@@ -210,10 +217,18 @@ tree_core_get_valid_us(Node *node, gint64 now_us)
         return 0;
     if (tree_core_is_dirty(node))
         return MAX(freshness_us, 1);
-    if (node->kind == NODE_CONTAINER)
+    if (node->kind == NODE_CONTAINER && !node->is_in_files)
         freshness_us *= CONTAINER_PATIENCE;
-    gint64 left_us = MAX(node->facts.known_at_us + freshness_us - now_us, 0);
+    gint64 left_us = get_left_us(node, freshness_us, now_us);
     return left_us == 0 && leads_to_waiting(node) ? MAX(freshness_us, 1) : left_us;
+}
+
+gboolean
+tree_core_may_be_gone(Node *container, gint64 now_us)
+{
+    return container->kind == NODE_CONTAINER && !container->is_in_files &&
+           get_left_us(container, tree_core_get_freshness_us(container), now_us) == 0 &&
+           !leads_to_waiting(container);
 }
 
 gboolean

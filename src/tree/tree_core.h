@@ -114,6 +114,9 @@ void tree_core_get_defaults(Tree *tree, AttributeDefaults *out);
 gint64 tree_core_get_freshness_us(Node *node);
 /* How much longer what is known of the node holds; 0: not. */
 gint64 tree_core_get_valid_us(Node *node, gint64 now_us);
+/* A service's container that was not heard of for longer than the freshness, though look-ups still trust in
+ * it: a listing that begins has to see it first. FALSE for all other Nodes. */
+gboolean tree_core_may_be_gone(Node *container, gint64 now_us);
 /* stat() may be answered from what is known. */
 gboolean tree_core_has_attributes(Node *node);
 /* A file's attributes are its ObjectFile's alone: written here and not published yet. */

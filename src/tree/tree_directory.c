@@ -30,6 +30,28 @@ detach_locked(Tree *tree, DirectoryHandle *handle) REQUIRES(tree->lock)
     listing_unref(listing);
 }
 
+/* Who opens a directory that is not there is told so now: readdir(3) has no error for it. The page is the one
+ * that he will read first. */
+static gboolean
+see_directory(Tree *tree, Call *call, Node *node, Listing *listing, GError **error)
+{
+    lock_acquire(&tree->lock);
+    gboolean must_see = listing->pages == 0 && tree_core_may_be_gone(node, tree_core_now());
+    lock_release(&tree->lock);
+    return !must_see || tree_core_operations(node)->fetch_page(tree, call, node, listing, error);
+}
+
+static DirectoryHandle *
+make_handle(Tree *tree, Node *node, Listing *listing)
+{
+    DirectoryHandle *handle = g_new0(DirectoryHandle, 1);
+    handle->node = tree_node_ref(tree, node);
+    lock_acquire(&tree->lock);
+    attach_locked(handle, listing);
+    lock_release(&tree->lock);
+    return handle;
+}
+
 gboolean
 tree_open_directory(Tree *tree, Call *call, Node *node, DirectoryHandle **out_handle, GError **error)
 {
@@ -38,13 +60,14 @@ tree_open_directory(Tree *tree, Call *call, Node *node, DirectoryHandle **out_ha
     Listing *listing = NULL;
     if (!tree_core_operations(node)->open_listing(tree, call, node, &listing, error))
         return FALSE;
-    DirectoryHandle *handle = g_new0(DirectoryHandle, 1);
-    handle->node = tree_node_ref(tree, node);
-    lock_acquire(&tree->lock);
-    attach_locked(handle, listing);
-    lock_release(&tree->lock);
-    *out_handle = handle;
-    return TRUE;
+    DirectoryHandle *handle = make_handle(tree, node, listing);
+    gboolean ok = see_directory(tree, call, node, listing, error);
+    if (ok)
+        *out_handle = handle;
+    else
+        tree_close_directory(tree, handle);
+    tree_core_flush(tree);
+    return ok;
 }
 
 static void
@@ -157,17 +180,30 @@ rewind_handle(Tree *tree, Call *call, DirectoryHandle *handle, GError **error)
     return TRUE;
 }
 
+/* The code alone: readdir(3) takes ENOENT for the end of the directory. */
+static void
+tell_absence(DirectoryHandle *handle, GError *failure)
+{
+    if (error_is(failure, ERROR_NOT_FOUND) && !handle->node->is_in_files)
+        failure->code = ERROR_CHANGED;
+}
+
 gboolean
 tree_directory_next(Tree *tree, Call *call, DirectoryHandle *handle, guint64 offset, DirectoryItem *out,
                     gboolean *out_end, GError **error)
 {
     const TreeOperations *operations = tree_core_operations(handle->node);
-    while (!tree_directory_next_ready(tree, handle, offset, out, out_end))
-        if (!(offset == 0 ? rewind_handle(tree, call, handle, error)
-                          : operations->fetch_page(tree, call, handle->node, handle->listing, error)))
-            return FALSE;
+    GError *failure = NULL;
+    gboolean ok = TRUE;
+    while (ok && !tree_directory_next_ready(tree, handle, offset, out, out_end))
+        ok = offset == 0 ? rewind_handle(tree, call, handle, &failure)
+                         : operations->fetch_page(tree, call, handle->node, handle->listing, &failure);
     tree_core_flush(tree);
-    return TRUE;
+    if (ok)
+        return TRUE;
+    tell_absence(handle, failure);
+    g_propagate_error(error, failure);
+    return FALSE;
 }
 
 gboolean
