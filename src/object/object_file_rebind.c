@@ -6,7 +6,7 @@
 Storage *
 object_file_get_storage(const ObjectFile *file)
 {
-    return g_atomic_pointer_get(&file->storage);
+    return __atomic_load_n(&file->storage, __ATOMIC_ACQUIRE);
 }
 
 gboolean
