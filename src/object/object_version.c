@@ -174,7 +174,7 @@ object_version_get_size(const ObjectVersion *version)
 Storage *
 object_version_get_storage(const ObjectVersion *version)
 {
-    return g_atomic_pointer_get(&version->storage);
+    return __atomic_load_n(&version->storage, __ATOMIC_ACQUIRE);
 }
 
 void
