@@ -306,7 +306,7 @@ journal_folder_list_unreadable(JournalFolder *folder)
     GPtrArray *names = list_names(folder, UNREADABLE, "", &error);
     if (names != NULL)
         return names;
-    if (!error_is(error, ERROR_NOT_FOUND))
+    if (error != NULL && !error_is(error, ERROR_NOT_FOUND))
         log_warning("%s", error->message);
     return g_ptr_array_new_with_free_func(g_free);
 }
