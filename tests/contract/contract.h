@@ -12,8 +12,8 @@ typedef struct {
     const Driver *driver;
     DriverInstance *instance;
     Capabilities can;
-    char *container;                /* made by contract_open, emptied before each test */
-    gboolean no_control_characters; /* the server cannot route keys that hold some (moto) */
+    char *container;  /* made by contract_open, emptied before each test */
+    gboolean is_mock; /* moto: no keys with control characters, and conditions are not atomic */
 } Contract;
 extern Contract contract;
 

@@ -1,6 +1,7 @@
 /* contract_suite DRIVER [KEY=VALUE]... [FLAG]: the driver contract, tried on one storage.
  *
- * FLAG is without-openat2 (local) or without-control-characters (a server that cannot route such keys).
+ * FLAG is without-openat2 (local) or mock (moto: it cannot route keys with control characters, and checks a
+ * condition and stores in two steps).
  * The configuration is made of the arguments (local gets a temporary base directory), or, when
  * STORAGEFS_CONTRACT_CONFIG names a file, it is that file's one [storage NAME] section: for endpoints that
  * the caller has started.
@@ -58,7 +59,7 @@ main(int argc, char **argv)
     const char *flag = argc > 2 ? argv[argc - 1] : "";
     if (g_str_equal(flag, "without-openat2"))
         local_disable_openat2(contract.instance);
-    contract.no_control_characters = g_str_equal(flag, "without-control-characters");
+    contract.is_mock = g_str_equal(flag, "mock");
     add_tests();
     int status = g_test_run();
     contract_close();
