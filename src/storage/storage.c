@@ -45,6 +45,7 @@ destroy(gpointer data)
     call_unref(storage->lifetime);
     g_hash_table_unref(storage->missing);
     g_clear_error(&storage->connect_error);
+    g_clear_error(&storage->silence);
     condition_clear(&storage->changed);
     lock_clear(&storage->lock);
     g_free(storage->last_error);

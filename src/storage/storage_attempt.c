@@ -36,6 +36,7 @@ note_failure(Storage *storage, const GError *failure)
 void
 storage_note_up(Storage *storage)
 {
+    storage_silence_end(storage);
     if (atomic_load_explicit(&storage->state, memory_order_relaxed) == STORAGE_UP ||
         atomic_exchange(&storage->state, STORAGE_UP) == STORAGE_UP)
         return;
@@ -108,6 +109,13 @@ wait_before_next(StorageAttempt *attempt)
     return FALSE;
 }
 
+static void
+end_look(StorageAttempt *attempt)
+{
+    g_clear_pointer(&attempt->look_call, call_unref);
+    attempt->call = NULL;
+}
+
 gboolean
 storage_attempt_again(StorageAttempt *attempt, GError **error)
 {
@@ -126,6 +134,9 @@ storage_attempt_again(StorageAttempt *attempt, GError **error)
     note_failure(storage, attempt->failure);
     if (is_answer(attempt->failure) && !error_is(attempt->failure, ERROR_CANCELLED))
         storage_note_up(storage);
+    else if (attempt->started_us != 0)
+        storage_silence_note(attempt);
+    end_look(attempt);
     g_propagate_error(error, g_steal_pointer(&attempt->failure));
     return FALSE;
 }
@@ -135,5 +146,6 @@ storage_attempt_done(StorageAttempt *attempt)
 {
     g_clear_error(&attempt->failure);
     storage_note_up(attempt->storage);
+    end_look(attempt);
     return TRUE;
 }

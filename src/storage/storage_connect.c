@@ -135,6 +135,16 @@ ask(Storage *storage, Call *call, const char *container, GError **error)
     return TRUE;
 }
 
+gboolean
+storage_ask_cheaply(Storage *storage, Call *call, const char *other_than, GError **error)
+{
+    const char *container = get_named_container(storage);
+    if (container && g_strcmp0(container, other_than) != 0)
+        return ask(storage, call, container, error);
+    return storage_check_offered(storage, storage->settings->driver->probe != NULL, "a probe", error) &&
+           ask(storage, call, NULL, error);
+}
+
 /* Only looks: what needs objects of our own waits for the first write. An account that may not list its
  * containers is asked for one of those that are named. */
 static gboolean

@@ -45,9 +45,9 @@ storage_list_containers(Storage *storage, Call *call, GArray **out_containers, G
         return TRUE;
     }
     if (!storage_check_offered(storage, driver->list_containers != NULL, "lists of containers", error) ||
-        !storage_attempt_begin(&attempt, storage, call, NULL, NULL, error))
+        !storage_attempt_begin_look(&attempt, storage, call, NULL, NULL, error))
         return FALSE;
-    while (!driver->list_containers(storage->instance, call, out_containers, &attempt.failure)) {
+    while (!driver->list_containers(storage->instance, attempt.call, out_containers, &attempt.failure)) {
         if (!storage_attempt_again(&attempt, error))
             return FALSE;
     }
@@ -60,9 +60,9 @@ storage_stat_container(Storage *storage, Call *call, const char *container, Cont
 {
     const Driver *driver = storage->settings->driver;
     StorageAttempt attempt;
-    if (!storage_attempt_begin(&attempt, storage, call, container, NULL, error))
+    if (!storage_attempt_begin_look(&attempt, storage, call, container, NULL, error))
         return FALSE;
-    while (!driver->stat_container(storage->instance, call, container, out, &attempt.failure)) {
+    while (!driver->stat_container(storage->instance, attempt.call, container, out, &attempt.failure)) {
         if (!storage_attempt_again(&attempt, error))
             return FALSE;
     }

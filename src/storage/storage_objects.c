@@ -11,12 +11,12 @@ storage_list_objects(Storage *storage, Call *call, const char *container, const 
 {
     const Driver *driver = storage->settings->driver;
     StorageAttempt attempt;
-    if (!storage_attempt_begin(&attempt, storage, call, container, *query->prefix ? query->prefix : NULL,
-                               error))
+    if (!storage_attempt_begin_look(&attempt, storage, call, container, *query->prefix ? query->prefix : NULL,
+                                    error))
         return FALSE;
     while (TRUE) {
         gboolean good =
-            driver->list_objects(storage->instance, call, container, query, out, &attempt.failure);
+            driver->list_objects(storage->instance, attempt.call, container, query, out, &attempt.failure);
         if (good && (!out->next || g_strcmp0(out->next, query->after_token) != 0))
             return storage_attempt_done(&attempt);
         if (good)
@@ -66,7 +66,7 @@ storage_stat_object(Storage *storage, Call *call, const char *container, const c
                     GError **error)
 {
     StorageAttempt attempt;
-    if (!storage_attempt_begin(&attempt, storage, call, container, key, error))
+    if (!storage_attempt_begin_look(&attempt, storage, call, container, key, error))
         return FALSE;
     while (!stat_once(&attempt, out)) {
         if (!storage_attempt_again(&attempt, error))
@@ -83,10 +83,12 @@ storage_read_object(Storage *storage, Call *call, const char *container, const c
     const Driver *driver = storage->settings->driver;
     StorageAttempt attempt;
     gsize got = 0;
-    if (!storage_attempt_begin(&attempt, storage, call, container, key, error))
+    /* Whatever version there is: that is a look which brings the bytes along. */
+    if (!(if_etag ? storage_attempt_begin : storage_attempt_begin_look)(&attempt, storage, call, container,
+                                                                        key, error))
         return FALSE;
-    while (!driver->read_object(storage->instance, call, container, key, offset, length_bytes, if_etag,
-                                buffer, &got, out_info, &attempt.failure)) {
+    while (!driver->read_object(storage->instance, attempt.call, container, key, offset, length_bytes,
+                                if_etag, buffer, &got, out_info, &attempt.failure)) {
         if (!storage_attempt_again(&attempt, error))
             return FALSE;
     }

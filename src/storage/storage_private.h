@@ -38,9 +38,11 @@ struct Storage {
     char *learned_path;     /* of the learned_file, NULL: nothing is kept; set before connecting */
     Call *lifetime;         /* cancelled when the last reference goes */
     _Atomic guint64 requests, retries, failures, body_bytes_sent, body_bytes_received;
-    _Atomic guint64 unsure_writes; /* with a condition of which nobody knows whether it is heeded */
-    atomic_int state;              /* StorageState */
-    atomic_int connection;         /* ConnectionState; changes under the lock */
+    _Atomic guint64 unsure_writes;  /* with a condition of which nobody knows whether it is heeded */
+    atomic_int state;               /* StorageState */
+    atomic_int connection;          /* ConnectionState; changes under the lock */
+    _Atomic gint64 answered_us;     /* when the service last answered anything */
+    _Atomic gint64 silent_until_us; /* see storage_attempt_begin_look() */
 
     Lock lock; /* guards all below */
     Condition changed;
@@ -52,6 +54,8 @@ struct Storage {
     gint64 last_error_at_us;
     gint64 silent_at_us; /* when a look had no answer last, 0 never; see storage_get_patience_us() */
     gboolean asking;     /* the background thread finds out whether it answers again */
+    GError *silence;     /* what the last look failed with that found nobody */
+    gboolean listens;    /* a look is finding out whether anybody answers */
     guint heals;         /* how often it was up again */
     GQueue leftovers;    /* of uploads to be aborted; only the discarding thread takes from it */
     gboolean discards;   /* the discarding thread is at them */
@@ -65,6 +69,9 @@ typedef struct {
     guint failures;
     gint64 deadline_us;
     GError *failure; /* where the driver's call puts its error */
+    Call *look_call; /* of a look: `call`, which is a child of the caller's and ends before that one; owned */
+    Call *outer_call;  /* of a look: the caller's, may be NULL */
+    gint64 started_us; /* of a look, else 0 */
 } StorageAttempt;
 
 /* Checks that the container is one of those shown, and waits until it is made when it is one to be made. */
@@ -72,6 +79,13 @@ gboolean storage_attempt_begin(StorageAttempt *attempt, Storage *storage, Call *
                                const char *key, GError **error);
 /* The same without waiting: for what the background task does. */
 void storage_attempt_begin_now(StorageAttempt *attempt, Storage *storage, Call *call, const char *container);
+/* For what only looks, and what the kernel makes others wait for: it looks names up one after the other. A
+ * storage that has not answered a look, nor anything else since that look began, nor one cheap request that
+ * was then made to be sure, is silent for a moment: whoever comes within it gets the same failure at once,
+ * instead of a wait of his own. The first answer to anything ends it. The driver gets attempt->call.
+ * storage_attempt_done() or a last storage_attempt_again() must follow. */
+gboolean storage_attempt_begin_look(StorageAttempt *attempt, Storage *storage, Call *call,
+                                    const char *container, const char *key, GError **error);
 /* Takes attempt->failure: waits and returns TRUE when the request is to be repeated, else hands it on.
  * Drivers repeat what services say; above this no error holds a secret. */
 gboolean storage_attempt_again(StorageAttempt *attempt, GError **error);
@@ -85,6 +99,14 @@ gboolean storage_is_shown(Storage *storage, const char *container);
 
 /* The service answered. */
 void storage_note_up(Storage *storage);
+/* A look's last try has failed with attempt->failure. Blocks: on the network, inside the caller's deadline.
+ */
+void storage_silence_note(StorageAttempt *attempt);
+/* Somebody was answered. */
+void storage_silence_end(Storage *storage);
+/* One cheap request without repetition, to a container that the configuration names unless it is
+ * `other_than`. UNSUPPORTED: the driver has none. */
+gboolean storage_ask_cheaply(Storage *storage, Call *call, const char *other_than, GError **error);
 /* Aborts, in the background, what processes that are gone left on the server. */
 void storage_discard_dead(Storage *storage);
 /* At the end, when nobody aborts any more: says what stays on the server. */
