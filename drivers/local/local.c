@@ -75,26 +75,12 @@ open_base(LocalInstance *local, ConfigSection *section, GError **error)
         return config_section_fail(section, "path", error, "'%s' cannot be made: %s", path,
                                    g_strerror(errno));
     int result = local_path_init(&local->root, path);
-    if (result == -ENOENT)
-        return config_section_fail(section, "path", error,
-                                   "'%s' does not exist: make it (mkdir -p) or write create_path = yes",
-                                   path);
     if (result == -ENOTDIR)
         return config_section_fail(section, "path", error, "'%s' is no directory: name one", path);
     if (result < 0)
         return config_section_fail(section, "path", error, "'%s' cannot be opened: %s", path,
                                    g_strerror(-result));
     return TRUE;
-}
-
-/* The base without links, so that two spellings are one place. */
-static char *
-find_real_path(int base_fd, const char *written)
-{
-    char proc[LOCAL_PATH_PROC_BYTES], path[PATH_MAX];
-    local_path_format_proc(base_fd, proc);
-    ssize_t length = readlink(proc, path, sizeof path);
-    return length > 0 ? g_strndup(path, (gsize)length) : g_strdup(written);
 }
 
 static char *
@@ -112,7 +98,7 @@ open_local(const char *driver_name, ConfigSection *section, GError **error)
     LocalInstance *local = g_new0(LocalInstance, 1);
     mode_t mask = (mode_t)config_section_get_integer(section, "umask");
     local->base.driver = &local_driver;
-    local->root = (LocalRoot){.base_fd = -1, .folder_mode = 0777 & ~mask};
+    local->root = (LocalRoot){.folder_mode = 0777 & ~mask};
     local->file_mode =
         config_section_is_set(section, "umask") ? DEFAULT_FILE_MODE & ~mask : DEFAULT_FILE_MODE;
     local->folders = config_section_get_boolean(section, "folders");
@@ -121,7 +107,7 @@ open_local(const char *driver_name, ConfigSection *section, GError **error)
         g_free(local);
         return NULL;
     }
-    local->path = find_real_path(local->root.base_fd, config_section_get_string(section, "path"));
+    local->path = local_base_find_place(local->root.base);
     local->lock_path = find_lock_path(section);
     return &local->base;
 }
@@ -158,9 +144,9 @@ static gboolean
 probe(DriverInstance *instance, Call *call, const char *writable_container, Capabilities *out, GError **error)
 {
     LocalInstance *local = (LocalInstance *)instance;
-    if (!call_check(call, error))
+    if (!call_check(call, error) || !local_base_check(local->root.base, error))
         return FALSE;
-    int fd = openat(local->root.base_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(local_base_use(local->root.base), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return error_set_errno(error, errno, "base directory '%s'", local->path);
     close(fd);

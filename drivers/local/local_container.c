@@ -58,9 +58,9 @@ gboolean
 local_container_list(DriverInstance *instance, Call *call, GArray **out_containers, GError **error)
 {
     LocalInstance *local = (LocalInstance *)instance;
-    if (!call_check(call, error))
+    if (!call_check(call, error) || !local_base_check(local->root.base, error))
         return FALSE;
-    int fd = openat(local->root.base_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(local_base_use(local->root.base), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     if (dir == NULL) {
         error_set_errno(error, errno, "listing '%s'", local->path);
@@ -82,10 +82,11 @@ gboolean
 local_container_stat(DriverInstance *instance, Call *call, const char *container, ContainerInfo *out,
                      GError **error)
 {
+    const LocalInstance *local = (LocalInstance *)instance;
     gint64 created_ns;
-    if (!call_check(call, error))
+    if (!call_check(call, error) || !local_base_check(local->root.base, error))
         return FALSE;
-    int result = look((LocalInstance *)instance, container, &created_ns);
+    int result = look(local, container, &created_ns);
     if (result < 0)
         return error_set_errno(error, -result, "container '%s'", container);
     *out = (ContainerInfo){.name = g_strdup(container), .created_ns = created_ns};
@@ -96,9 +97,10 @@ gboolean
 local_container_create(DriverInstance *instance, Call *call, const char *container, GError **error)
 {
     LocalInstance *local = (LocalInstance *)instance;
-    if (!call_check(call, error) || !local_names_check_container(container, error))
+    if (!call_check(call, error) || !local_names_check_container(container, error) ||
+        !local_base_check(local->root.base, error))
         return FALSE;
-    if (mkdirat(local->root.base_fd, container, local->root.folder_mode) != 0)
+    if (mkdirat(local_base_use(local->root.base), container, local->root.folder_mode) != 0)
         return error_set_errno(error, errno, "container '%s'", container);
     return TRUE;
 }

@@ -246,7 +246,9 @@ static gboolean
 stat_filesystem(DriverInstance *instance, struct statvfs *out, GError **error)
 {
     LocalInstance *local = (LocalInstance *)instance;
-    if (fstatvfs(local->root.base_fd, out) != 0)
+    if (!local_base_check(local->root.base, error))
+        return FALSE;
+    if (fstatvfs(local_base_use(local->root.base), out) != 0)
         return error_set_errno(error, errno, "'%s'", local->path);
     return TRUE;
 }

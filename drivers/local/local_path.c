@@ -44,11 +44,11 @@ open_entry(int fd, const char *name, int flags, mode_t mode)
 int
 local_path_init(LocalRoot *root, const char *base)
 {
-    int fd = open(base, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    int probe = open_resolved(fd, ".", O_PATH | O_DIRECTORY, 0, INSIDE_WITHOUT_LINKS);
-    root->base_fd = fd;
+    int failed = 0;
+    root->base = local_base_new(base, &failed);
+    if (root->base == NULL)
+        return failed;
+    int probe = open_resolved(AT_FDCWD, ".", O_PATH | O_DIRECTORY, 0, INSIDE_WITHOUT_LINKS);
     root->walks = probe == -ENOSYS || probe == -EPERM;
     if (probe >= 0)
         close(probe);
@@ -58,9 +58,7 @@ local_path_init(LocalRoot *root, const char *base)
 void
 local_path_clear(LocalRoot *root)
 {
-    if (root->base_fd >= 0)
-        close(root->base_fd);
-    root->base_fd = -1;
+    g_clear_pointer(&root->base, local_base_free);
 }
 
 /* Opens the directories of a relative path one by one; fd stays open. Parts "" and "." are skipped. */
@@ -81,17 +79,17 @@ walk_folders(int fd, const char *path)
 }
 
 static int
-walk_container(const LocalRoot *root, const char *container)
+walk_container(int base_fd, const char *container)
 {
     char target[PATH_MAX];
-    int fd = open_entry(root->base_fd, container, O_PATH | O_DIRECTORY, 0);
+    int fd = open_entry(base_fd, container, O_PATH | O_DIRECTORY, 0);
     if (fd != -ENOTDIR)
         return fd;
-    ssize_t length = readlinkat(root->base_fd, container, target, sizeof target - 1);
+    ssize_t length = readlinkat(base_fd, container, target, sizeof target - 1);
     if (length <= 0 || target[0] == '/')
         return -ENOTDIR;
     target[length] = '\0';
-    return walk_folders(root->base_fd, target);
+    return walk_folders(base_fd, target);
 }
 
 static int
@@ -109,8 +107,11 @@ local_path_open_container(const LocalRoot *root, const char *container, int flag
 {
     if (!local_names_is_entry(container))
         return -ENOENT;
-    int fd = root->walks ? reopen_folder(walk_container(root, container), flags)
-                         : open_resolved(root->base_fd, container, flags | O_DIRECTORY, 0, INSIDE);
+    int base_fd = local_base_use(root->base);
+    if (base_fd < 0)
+        return base_fd;
+    int fd = root->walks ? reopen_folder(walk_container(base_fd, container), flags)
+                         : open_resolved(base_fd, container, flags | O_DIRECTORY, 0, INSIDE);
     return fd == -ENOTDIR || fd == -EXDEV || fd == -ELOOP ? -ENOENT : fd;
 }
 
@@ -154,8 +155,11 @@ local_path_open(const LocalRoot *root, const char *container, const char *key, i
     flags |= O_NOFOLLOW | (key[length - 1] == '/' ? O_DIRECTORY : 0);
     if (root->walks)
         return walk_key(root, container, key, flags, mode);
+    int base_fd = local_base_use(root->base);
+    if (base_fd < 0)
+        return base_fd;
     g_autofree char *path = g_strconcat(container, "/", key, NULL);
-    int fd = open_resolved(root->base_fd, path, flags, mode, INSIDE_WITHOUT_LINKS);
+    int fd = open_resolved(base_fd, path, flags, mode, INSIDE_WITHOUT_LINKS);
     return fd == -ELOOP ? open_below_link(root, container, key, flags, mode) : fd;
 }
 
@@ -164,8 +168,11 @@ local_path_open_target(const LocalRoot *root, const char *container, const char 
 {
     if (root->walks || !local_names_is_entry(container))
         return -ELOOP;
+    int base_fd = local_base_use(root->base);
+    if (base_fd < 0)
+        return base_fd;
     g_autofree char *path = g_strconcat(container, "/", key, NULL);
-    return open_resolved(root->base_fd, path, O_PATH, 0, INSIDE);
+    return open_resolved(base_fd, path, O_PATH, 0, INSIDE);
 }
 
 /* Makes and opens the directories of `folder` below the container; what is a file there is -ENOTDIR. */

@@ -9,16 +9,19 @@
  */
 #pragma once
 
+#include "drivers/local/local_base.h"
+
 #include <glib.h>
 #include <sys/types.h>
 
 typedef struct {
-    int base_fd;        /* O_PATH */
+    LocalBase *base;
     gboolean walks;     /* without openat2 */
     mode_t folder_mode; /* of directories that are made on the way */
 } LocalRoot;
 
-/* Opens the base and finds out whether openat2 can be used. 0 or a negative errno. */
+/* Takes hold of the base and finds out whether openat2 can be used. 0 or a negative errno: see
+ * local_base_new(). A base that is missing is no failure here; everything below fails with -EIO then. */
 int local_path_init(LocalRoot *root, const char *base);
 void local_path_clear(LocalRoot *root);
 

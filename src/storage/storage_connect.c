@@ -214,7 +214,9 @@ finish(Storage *storage, gboolean reached, GError *failure)
     GError *old = storage->connect_error;
     storage->connect_error = failure;
     storage->connect_failures = failure ? storage->connect_failures + 1 : 0;
-    gint64 delay_us = FIRST_RECONNECT_US << MIN(storage->connect_failures, 6);
+    /* To ask a file system again costs nothing. */
+    guint doublings = storage_is_file_system(storage) ? 0 : MIN(storage->connect_failures, 6);
+    gint64 delay_us = FIRST_RECONNECT_US << doublings;
     storage->next_connect_us = g_get_monotonic_time() + MIN(delay_us, MAXIMUM_RECONNECT_US);
     atomic_store(&storage->connection, failure ? CONNECTION_FAILED : CONNECTION_DONE);
     condition_wake_all(&storage->changed);

@@ -1,6 +1,8 @@
 /* Look-ups, stat and listings in file system storages. */
 #include "src/tree/files.h"
 
+#include "src/tree/containers.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -230,8 +232,14 @@ static gboolean
 stat_place(Tree *tree, Node *node, struct stat *out, GError **error)
 {
     g_auto(FilesPlace) place = {0};
-    return files_place_of(tree, &place, node, error) &&
-           place.files->stat_file(place.instance, place.place.container, place.place.key, out, error);
+    GError *failure = NULL;
+    if (files_place_of(tree, &place, node, &failure) &&
+        place.files->stat_file(place.instance, place.place.container, place.place.key, out, &failure))
+        return TRUE;
+    if (node->kind == NODE_CONTAINER)
+        containers_doubt_failure(tree, node, failure);
+    g_propagate_error(error, failure);
+    return FALSE;
 }
 
 /* What is asked without a handle may be meant for an open file (fstat), and that is what the Node stands for:
@@ -256,8 +264,10 @@ files_stat(Tree *tree, Call *call, Node *node, FileHandle *handle, struct stat *
     struct stat attributes;
     gboolean by_name, opened = TRUE, fits = TRUE;
     while (opened) {
-        if (!stat_node(tree, node, handle, &attributes, &by_name, error))
+        if (!stat_node(tree, node, handle, &attributes, &by_name, error)) {
+            tree_core_flush(tree);
             return FALSE;
+        }
         lock_acquire(&tree->lock);
         opened = by_name && was_replaced(node, &attributes);
         fits = !by_name || !lost_name(node, &attributes);

@@ -102,5 +102,6 @@ files_open_listing(Tree *tree, Call *call, Node *node, Listing **out, GError **e
         listing_unref(walk.listing);
     }
     lock_release(&tree->lock);
+    tree_core_flush(tree);
     return ok;
 }

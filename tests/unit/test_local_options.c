@@ -51,17 +51,57 @@ static void
 test_refused(Fixture *fixture, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
-    g_assert_null(open_instance(fixture, "none", "", &error));
-    g_assert_true(error_is(error, ERROR_BAD_CONFIG));
-    g_assert_nonnull(strstr(error->message, "storagefs.conf:3"));
-    g_assert_nonnull(strstr(error->message, "create_path = yes"));
-    g_clear_error(&error);
     g_assert_null(open_instance(fixture, "storagefs.conf", "", &error));
     g_assert_true(error_is(error, ERROR_BAD_CONFIG));
+    g_assert_nonnull(strstr(error->message, "storagefs.conf:3"));
     g_assert_nonnull(strstr(error->message, "is no directory"));
     g_clear_error(&error);
     g_assert_null(open_instance(fixture, "none", "sidecar = json", &error));
     g_assert_true(error_is(error, ERROR_BAD_CONFIG));
+}
+
+static gboolean
+has_container(DriverInstance *instance, const char *name, GError **error)
+{
+    ContainerInfo info = {0};
+    gboolean found = local_driver.stat_container(instance, NULL, name, &info, error);
+    g_free(info.name);
+    return found;
+}
+
+/* Missing, made, moved away, removed: noticed by the instance that is open. */
+static void
+test_base(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    struct stat info;
+    g_autofree char *base = g_build_filename(fixture->folder, "link", "base", NULL);
+    g_autofree char *link = g_path_get_dirname(base), *moved = g_strconcat(base, "-moved", NULL);
+    g_autofree char *first = g_build_filename(base, "first", NULL);
+    g_autofree char *second = g_build_filename(base, "second", NULL);
+    g_assert_cmpint(symlink(".", link), ==, 0);
+    DriverInstance *instance = open_instance(fixture, "link/base", "", &error);
+    g_assert_no_error(error);
+    g_autofree char *place = local_driver.describe_place(instance);
+    g_assert_false(has_container(instance, "first", &error));
+    g_assert_true(error_is(error, ERROR_UNAVAILABLE));
+    g_assert_nonnull(strstr(error->message, "create_path = yes"));
+    g_clear_error(&error);
+    g_assert_false(local_driver.files->stat_file(instance, "first", "", &info, &error));
+    g_assert_true(error_is(error, ERROR_IO));
+    g_clear_error(&error);
+    g_assert_cmpint(g_mkdir_with_parents(first, 0700), ==, 0);
+    g_assert_true(local_driver.files->stat_file(instance, "first", "", &info, NULL));
+    g_assert_cmpint(rename(base, moved), ==, 0);
+    g_assert_cmpint(g_mkdir_with_parents(second, 0700), ==, 0);
+    g_assert_true(has_container(instance, "second", NULL));
+    g_assert_false(has_container(instance, "first", &error));
+    g_assert_true(error_is(error, ERROR_NOT_FOUND));
+    DriverInstance *again = open_instance(fixture, "base", "", NULL);
+    g_autofree char *found = local_driver.describe_place(again);
+    g_assert_cmpstr(place, ==, found);
+    local_driver.close(again);
+    local_driver.close(instance);
 }
 
 static void
@@ -178,6 +218,7 @@ main(int argc, char **argv)
     umask(0);
     g_test_init(&argc, &argv, NULL);
     g_test_add("/local/options/refused", Fixture, NULL, set_up, test_refused, tear_down);
+    g_test_add("/local/options/base", Fixture, NULL, set_up, test_base, tear_down);
     g_test_add("/local/options/place", Fixture, NULL, set_up, test_place, tear_down);
     g_test_add("/local/options/modes", Fixture, NULL, set_up, test_modes, tear_down);
     g_test_add("/local/options/sidecar-attributes", Fixture, NULL, set_up, test_sidecar_attributes,

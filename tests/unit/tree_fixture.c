@@ -81,21 +81,12 @@ tree_fixture_open(TreeFixture *fixture, const char *text)
 Node *
 tree_fixture_open_local(TreeFixture *fixture, const char *keys)
 {
-    g_autofree char *text = g_strconcat("[storage s]\ndriver = local\npath = %s/data\n", keys, NULL);
-    g_autofree char *directory = g_dir_make_tmp("storagefs-local-XXXXXX", NULL);
-    g_auto(GStrv) pieces = g_strsplit(text, "%s", -1);
-    g_autofree char *configuration = g_strjoinv(directory, pieces);
-    g_autofree char *data = g_build_filename(directory, "data", NULL);
-    g_assert_cmpint(g_mkdir(data, 0755), ==, 0);
-    tree_fixture_open(fixture, configuration);
-    /* Taken along by the fixture's own clean-up. */
-    g_autofree char *inside = g_build_filename(fixture->directory, "local", NULL);
-    g_assert_cmpint(g_rename(directory, inside), ==, 0);
-    g_assert_cmpint(symlink(inside, directory), ==, 0);
+    g_autofree char *text =
+        g_strconcat("[storage s]\ndriver = local\npath = %s/local/data\ncreate_path = yes\n", keys, NULL);
+    tree_fixture_open(fixture, text);
     Node *storage = tree_fixture_lookup(fixture, tree_get_root(fixture->tree), "s");
     Node *container = tree_fixture_mkdir(fixture, storage, "c");
     tree_fixture_forget(fixture, storage);
-    g_unlink(directory);
     return container;
 }
 
