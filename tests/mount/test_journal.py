@@ -260,7 +260,8 @@ def test_a_conflict_is_parked_exported_dropped(case, tmp_path):
     assert name in listed and "parked" in listed
     assert 'storagefs_uploads{state="parked"} 1\n' in case.mount.control("metrics").read_text()
     crash(case)
-    assert len(uploads(case, "parked")) == 1
+    # Killed before the record said so, it is tried, and parked, once more.
+    wait_until(lambda: len(uploads(case, "parked")) == 1, message="the parked upload")
     case.mount.command("sync", case.mount.point)  # does not wait for what only the user can settle
     saved = case.mount.command("uploads", "--export", tmp_path / "saved", case.mount.point, name).stdout.strip()
     assert pathlib.Path(saved).read_bytes() == b"mine"
