@@ -188,6 +188,8 @@ PROGRAMS = {"ceph.sh": ["radosgw"], "swift.sh": ["swift-proxy-server"], "nginx.s
 def start(tmp_path_factory):
     """start(script, **environment): runs `script start` in a new directory, which is stopped after the test."""
     started = []
+    # Else two threads that ask at once make two of them.
+    tmp_path_factory.getbasetemp()
 
     def begin(script, *arguments, check=True, **environment):
         if reason := missing_programs(*PROGRAMS[script]):
