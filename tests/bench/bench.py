@@ -196,7 +196,7 @@ class Bench:
         return found + self.limits_of(session, endpoint, work)
 
     def limits_of(self, session, endpoint, work):
-        """What nobody can exceed: the server without a file system, or the disk below a cache. A foreign endpoint wants signatures."""
+        """The same loop without a file system: on the server, or on the disk below a cache. A foreign endpoint wants signatures."""
         if session.limit == "disk":
             return [contestants.DiskFile(work / "file", self.sizes.large)]
         if session.limit == "server" and endpoint.takes_bare_requests:

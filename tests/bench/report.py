@@ -7,7 +7,7 @@ import chart
 import rows
 
 MEMORY_LIMIT_MIB = 512  # the default of memory_limit
-LIMITS = ("bare client", "file on disk")  # no peers, but what nobody can exceed
+LIMITS = ("bare client", "file on disk")  # no peers: the same loop in its plainest form
 
 
 def parse_json(text):

@@ -1,5 +1,6 @@
 /* The least that a client of the benchmark's own server can do: one connection, HTTP/1.1, no signature,
- * nothing looked at but the status and the length. What it reaches is what no file system on top can exceed.
+ * nothing looked at but the status and the length. What it reaches is the measure for a file system on top
+ * that asks for as much at a time.
  *
  * A place is "http://ADDRESS:PORT/BUCKET/KEY". All calls end the process with a message when anything fails.
  */
